@@ -1,0 +1,35 @@
+"""R'G'B' and Y'CbCr: what the network sees and what bicubic carries.
+
+BT.601, full range, in float: Y' is 0 for black and 1 for white, Cb and Cr are 0
+for grey and within ±0.5. Element-wise in a fixed order, so that a pixel converts
+to the same bits in every tile.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+KR, KG, KB = np.float32(0.299), np.float32(0.587), np.float32(0.114)
+CB_SPAN, CR_SPAN = np.float32(2 * (1 - 0.114)), np.float32(2 * (1 - 0.299))
+
+
+def luma(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W, 3) R'G'B' in [0, 1] to (H, W) Y' in [0, 1]."""
+    return KR * rgb[..., 0] + KG * rgb[..., 1] + KB * rgb[..., 2]
+
+
+def split(
+    rgb: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """(H, W, 3) R'G'B' to Y', Cb and Cr, each (H, W)."""
+    y = luma(rgb)
+    return y, (rgb[..., 2] - y) / CB_SPAN, (rgb[..., 0] - y) / CR_SPAN
+
+
+def merge(
+    y: NDArray[np.float32], cb: NDArray[np.float32], cr: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Y', Cb and Cr, each (H, W), to (H, W, 3) R'G'B', not clipped."""
+    red = y + CR_SPAN * cr
+    blue = y + CB_SPAN * cb
+    green = (y - KR * red - KB * blue) / KG
+    return np.stack([red, green, blue], axis=-1)

@@ -1,0 +1,29 @@
+"""Everything that bnnup tells a user instead of a traceback.
+
+Each message is one line that says what is wrong and what to do about it. The
+library raises, the command line prints, in one place.
+"""
+
+
+class BnnupError(Exception):
+    """Base of all errors that a user can cause and mend. Exit code 1."""
+
+
+class WeightsError(BnnupError):
+    """A model file is damaged, malformed, or of a format that is not understood."""
+
+
+class ModelNotFound(BnnupError):
+    """No model has the asked name and scale."""
+
+
+class MediaError(BnnupError):
+    """A picture cannot be read, or a result cannot be written."""
+
+
+class BackendError(BnnupError):
+    """Nothing installed can run the network."""
+
+
+class TrainingError(BnnupError):
+    """Training data or a run folder cannot be used."""

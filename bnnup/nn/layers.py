@@ -1,0 +1,252 @@
+"""The layers that binary super-resolution networks are made of.
+
+Every layer is one operation of a program: ``operation`` names it and ``constants``
+gives its tensors, with everything that training needs apart folded together.
+Feature maps are float32 (N, C, H, W).
+"""
+
+from typing import Any, Self
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnnup import packing, program, resize
+
+Constants = dict[str, NDArray[Any]]
+
+
+class Layer(nn.Module):
+    """A module that is one operation of a program."""
+
+    def operation(self, name: str, *inputs: str) -> program.Operation:
+        """This layer as an operation called ``name``."""
+        raise NotImplementedError
+
+    def constants(self) -> Constants:
+        """Tensors of the operation, by part name."""
+        return {}
+
+
+def replicate_pad(x: Tensor, border: int) -> Tensor:
+    """(N, C, H, W) with its edge pixels copied ``border`` times outwards.
+
+    Spelled as concatenations because these keep channels-last memory in both
+    directions and fuse with their neighbours when compiled.
+    """
+    for dim in (2, 3) if border else ():
+        last = x.shape[dim] - 1
+        edges = [x.narrow(dim, 0, 1)] * border, [x.narrow(dim, last, 1)] * border
+        x = torch.cat([*edges[0], x, *edges[1]], dim)
+    return x
+
+
+class SignActivation(torch.autograd.Function):
+    """sign(x) with sign(0) = +1.
+
+    Backward: Bi-Real Net's piecewise-quadratic slope, 2 − 2|x| for |x| < 1 and 0
+    elsewhere (Liu et al., ECCV 2018, eq. 6).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradient * (2 - 2 * x.abs()).clamp(min=0)
+
+
+class SignWeight(torch.autograd.Function):
+    """sign(w) · mean|w| per output channel, sign(0) = +1. Backward: identity.
+
+    The mean (XNOR-Net, Rastegari et al., ECCV 2016) keeps the size of real weights,
+    so that a network may begin with them and turn binary later.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        return torch.where(weight >= 0, 1.0, -1.0) * mean_magnitude(weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def mean_magnitude(weight: Tensor) -> Tensor:
+    """Mean of |w| per output channel: (O, I, k, k) to (O, 1, 1, 1)."""
+    return weight.abs().mean((1, 2, 3), keepdim=True)
+
+
+class Convolution(Layer):
+    """Full-precision k×k convolution with replicate padding.
+
+    ``gain`` multiplies the output, before any training and without being trained:
+    a head with gain 10 and a tail with gain 1/10 let the features between them
+    use ten times the range, which the binary gradient likes.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.border = kernel // 2
+        self.gain = gain
+        self.convolution = nn.Conv2d(in_channels, out_channels, kernel)
+
+    def zero(self) -> Self:
+        """Starts from weights of zero: a tail so begun leaves bicubic as it is."""
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(replicate_pad(x, self.border)) * self.gain
+
+    def operation(self, name: str, *inputs: str) -> program.Operation:
+        convolution = self.convolution
+        return program.Convolution(
+            name, *inputs, convolution.out_channels, convolution.kernel_size[0]
+        )
+
+    def constants(self) -> Constants:
+        weight, bias = self.convolution.weight, self.convolution.bias
+        assert bias is not None
+        return {"weight": _numpy(weight * self.gain), "bias": _numpy(bias * self.gain)}
+
+
+class BinaryConvolution(Layer):
+    """k×k convolution of signs, batch norm, skip, activation: E2FIF's building block.
+
+    ``activation(norm(sign(x) * sign(w)) + skip(x))``. The skip runs in full
+    precision over every single convolution; ``skip`` names its variant where
+    channels change (``program.BinaryConvolution``). The activation is RPReLU
+    (ReActNet, Liu et al., ECCV 2020): PReLU with a learned shift on both sides.
+
+    While ``real_weights`` is set the weights are used as they are, and only the
+    activations are binary.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        skip: str = "identity",
+        activation: str = "rprelu",
+    ) -> None:
+        super().__init__()
+        self.border = kernel // 2
+        self.skip = skip
+        self.real_weights = False
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.activation = RPReLU(out_channels) if activation == "rprelu" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight if self.real_weights else SignWeight.apply(self.weight)
+        signs = replicate_pad(SignActivation.apply(x), self.border)
+        y = self.norm(functional.conv2d(signs, weight))
+        if self.skip != "none":
+            y = y + skip(x, y.shape[1], self.skip)
+        return y if self.activation is None else self.activation(y)
+
+    def operation(self, name: str, *inputs: str) -> program.Operation:
+        out_channels, _, kernel, _ = self.weight.shape
+        activation = "none" if self.activation is None else "rprelu"
+        return program.BinaryConvolution(name, *inputs, out_channels, kernel, self.skip, activation)
+
+    def constants(self) -> Constants:
+        """Folds mean|w|, batch norm and the activation's first shift into scale and shift.
+
+        norm(s·m) = (s·m − µ)·g + β with m = mean|w| and g = γ/√(σ² + ε); so
+        scale = m·g and shift = β − µ·g. RPReLU's first shift comes after the skip
+        and before the bend, and adds to the same shift.
+        """
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        scale = mean_magnitude(self.weight.double()).flatten() * gain
+        shift = norm.bias.double() - norm.running_mean.double() * gain
+        parts = {"weight": packing.pack_weight(_numpy(self.weight)), "scale": _numpy(scale)}
+        if self.activation is None:
+            return parts | {"shift": _numpy(shift)}
+        shift = shift - self.activation.shift.double().flatten()
+        return parts | {
+            "shift": _numpy(shift),
+            "slope": _numpy(self.activation.slope.flatten()),
+            "offset": _numpy(self.activation.offset.flatten()),
+        }
+
+
+class RPReLU(nn.Module):
+    """y = prelu(x − shift) + offset, all three per channel (ReActNet, ECCV 2020)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.slope = nn.Parameter(torch.full((channels, 1, 1), 0.25))
+        self.offset = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x - self.shift
+        return torch.where(x >= 0, x, x * self.slope) + self.offset
+
+
+class PixelShuffle(Layer):
+    """(N, C·f², H, W) to (N, C, f·H, f·W)."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.pixel_shuffle(x, self.factor)
+
+    def operation(self, name: str, *inputs: str) -> program.Operation:
+        return program.PixelShuffle(name, *inputs, self.factor)
+
+
+class Bicubic(Layer):
+    """Bicubic enlargement of a one-channel picture, the same as ``resize.enlarge``."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.register_buffer("kernels", bicubic_kernels(factor), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Bicubic is the base that everything is added to: never in bfloat16.
+        with torch.autocast(x.device.type, enabled=False):
+            kernels = self.get_buffer("kernels").to(x.dtype)
+            places = functional.conv2d(replicate_pad(x, 2), kernels)
+            return functional.pixel_shuffle(places, self.factor)
+
+    def operation(self, name: str, *inputs: str) -> program.Operation:
+        return program.Bicubic(name, *inputs, self.factor)
+
+
+def bicubic_kernels(factor: int) -> Tensor:
+    """(factor², 1, 5, 5): bicubic weights of each place within an enlarged pixel."""
+    phases = torch.from_numpy(resize.phases(factor))
+    return torch.einsum("ai,bj->abij", phases, phases).reshape(factor**2, 1, 5, 5)
+
+
+def skip(x: Tensor, channels: int, kind: str) -> Tensor:
+    """The input of a binary convolution, led to ``channels`` channels.
+
+    What each kind does stands with ``program.BinaryConvolution``.
+    """
+    if kind == "repeat":
+        return x.repeat(1, channels // x.shape[1], 1, 1)
+    if kind == "average":
+        return x.unflatten(1, (-1, channels)).mean(1)
+    return x[:, :channels] if kind == "slice" else x
+
+
+def _numpy(tensor: Tensor) -> NDArray[Any]:
+    return tensor.detach().float().contiguous().cpu().numpy()

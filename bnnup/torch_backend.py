@@ -1,0 +1,137 @@
+"""Runs programs with torch: on a GPU, or where the engine is missing.
+
+Binary sums are exact integers in float32 whatever their order. Full-precision
+convolutions are summed in float64 and rounded once, so that the order of a sum,
+which depends on the tile, does not reach the result.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from bnnup import packing, program
+from bnnup.nn.layers import bicubic_kernels, replicate_pad, skip
+from bnnup.weights import Model
+
+
+class TorchBackend:
+    """A network ready to run on one device."""
+
+    name = "torch"
+
+    def __init__(
+        self, model: Model, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.program = model.program
+        self.device, self.dtype = torch.device(device), dtype
+        self.tensors = {name: self._load(t) for name, t in model.tensors.items()}
+        for operation in model.program.operations:
+            if isinstance(operation, program.BinaryConvolution):
+                (value,) = model.program.inputs(operation)
+                weight = model.tensors[f"{operation.name}.weight"]
+                signs = packing.unpack_weight(weight, value.channels)
+                self.tensors[f"{operation.name}.weight"] = self._load(signs)
+
+    def _load(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
+
+    @torch.inference_mode()
+    def run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, W) luma, black 0 and white 1, to (scale·H, scale·W), not clipped."""
+        values = {program.INPUT: self._load(luma)[None, None]}
+        for operation in self.program.operations:
+            inputs = [values[name] for name in operation.inputs()]
+            prefix = f"{operation.name}."
+            parts = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in self.tensors.items()
+                if name.startswith(prefix)
+            }
+            values[operation.name] = RUN[type(operation)](operation, parts, *inputs)
+        result: NDArray[np.float32] = values[self.program.result][0, 0].float().cpu().numpy()
+        return result
+
+
+def convolution(operation: program.Convolution, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+    padded = replicate_pad(x, operation.kernel // 2).double()
+    y = functional.conv2d(padded, parts["weight"].double(), parts["bias"].double())
+    return y.to(x.dtype)
+
+
+def binary_convolution(
+    operation: program.BinaryConvolution, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
+    signs = torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+    sums = functional.conv2d(replicate_pad(signs, operation.kernel // 2), parts["weight"])
+    y = sums * _per_channel(parts["scale"]) + _per_channel(parts["shift"])
+    if operation.skip != "none":
+        y = y + skip(x, operation.channels, operation.skip)
+    return activation(operation, parts, y)
+
+
+def activation(
+    operation: program.BinaryConvolution | program.Activation, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
+    if operation.activation == "none":
+        return x
+    if operation.activation == "relu":
+        return x.clamp(min=0)
+    y = torch.where(x >= 0, x, x * _per_channel(parts["slope"]))
+    return y + _per_channel(parts["offset"]) if operation.activation == "rprelu" else y
+
+
+def add(operation: program.Add, parts: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
+    return a + b
+
+
+def concatenate(operation: program.Concatenate, parts: dict[str, Tensor], *x: Tensor) -> Tensor:
+    return torch.cat(x, 1)
+
+
+def pixel_shuffle(operation: program.PixelShuffle, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+    return functional.pixel_shuffle(x, operation.factor)
+
+
+def bicubic(operation: program.Bicubic, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+    kernels = bicubic_kernels(operation.factor).to(x.device).double()
+    planes = replicate_pad(x, 2).double().flatten(0, 1).unsqueeze(1)
+    places = functional.conv2d(planes, kernels)
+    return functional.pixel_shuffle(places, operation.factor).squeeze(1).unflatten(
+        0, x.shape[:2]
+    ).to(x.dtype)
+
+
+def channel_attention(
+    operation: program.ChannelAttention, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
+    padded = replicate_pad(x, operation.window // 2).double()
+    mean = functional.avg_pool2d(padded, operation.window, stride=1)
+    weights = {name: tensor.double() for name, tensor in parts.items()}
+    squeezed = _pointwise(mean, weights["down"], weights["down_bias"]).clamp(min=0)
+    gate = _pointwise(squeezed, weights["up"], weights["up_bias"]).sigmoid()
+    return (x * gate).to(x.dtype)
+
+
+def _pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return functional.conv2d(x, weight[:, :, None, None], bias)
+
+
+def _per_channel(vector: Tensor) -> Tensor:
+    return vector[:, None, None]
+
+
+RUN: dict[type[program.Operation], Callable[..., Tensor]] = {
+    program.Convolution: convolution,
+    program.BinaryConvolution: binary_convolution,
+    program.Activation: activation,
+    program.Add: add,
+    program.Concatenate: concatenate,
+    program.PixelShuffle: pixel_shuffle,
+    program.Bicubic: bicubic,
+    program.ChannelAttention: channel_attention,
+}

@@ -1,0 +1,1 @@
+"""Training: pictures in, a model file out. Needs the extra ``[train]``."""

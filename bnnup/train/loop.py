@@ -1,0 +1,249 @@
+"""The training loop: L1 on luma, Adam, checkpoints that continue exactly.
+
+Everything random in a step is drawn from a generator seeded with the run's seed and
+the step's number, so a checkpoint needs no random state: whatever stops a run, its
+last checkpoint continues as if nothing had happened.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import pickle
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnnup import metrics
+from bnnup.errors import TrainingError
+from bnnup.nn import ARCHITECTURES, export
+from bnnup.nn.layers import BinaryConvolution
+from bnnup.train.data import VALIDATION_SIDE, WHITE, PatchPool, hold_out, list_pictures, read_pair
+from bnnup.train.settings import Settings
+from bnnup.weights import Model, save_model
+
+CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
+
+
+class Trainer:
+    """One run in one folder. Making a Trainer resumes what the folder holds.
+
+    Writes ``checkpoint.pt``, ``log.csv`` and, whenever validation improves with
+    binary weights, ``model.safetensors``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pictures: Path,
+        run: Path,
+        *,
+        initial: Path | None = None,
+        compile_step: bool = False,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.settings, self.run, self.report = settings, run, report
+        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        self.device = self.accelerator.device
+        torch.manual_seed(settings.seed)
+        network = build(settings)
+        if initial is not None and not (run / CHECKPOINT).exists():
+            start_from(network, initial)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
+        self.prepared, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        self.forward = torch.compile(self.prepared) if compile_step else self.prepared
+        self.step, self.seconds, self.best = 0, 0.0, 0.0
+        run.mkdir(parents=True, exist_ok=True)
+        if (run / CHECKPOINT).exists():
+            self._resume()
+        training, validation = hold_out(list_pictures(pictures), settings.held_out)
+        self.pool = PatchPool.load(training, settings.scale, settings.patch, self.device)
+        self.validation = [read_pair(p, settings.scale, VALIDATION_SIDE) for p in validation]
+
+    def train(self, *, validate_every: int, stop_after: float | None = None) -> None:
+        """Runs to the end of the schedule, or for ``stop_after`` seconds.
+
+        Validates and saves every ``validate_every`` steps and when it ends; saves, too,
+        when interrupted (SIGINT, SIGTERM), and then raises KeyboardInterrupt.
+        """
+        began, before, losses = time.monotonic(), self.seconds, []
+        with _interruptions() as interrupted:
+            while not (finished := self.progress >= 1):
+                losses.append(self._advance())
+                self.seconds = before + time.monotonic() - began
+                out_of_time = stop_after is not None and self.seconds - before >= stop_after
+                if self.step % validate_every == 0 or self.progress >= 1:
+                    self._validate(float(torch.stack(losses).mean()))
+                    losses.clear()
+                    self._save()
+                elif interrupted or out_of_time:
+                    self._save()
+                if interrupted:
+                    raise KeyboardInterrupt
+                if out_of_time:
+                    break
+        if finished:
+            self.report(f"finished after {self.step} steps; best validation {self.best:.3f} dB")
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0 to 1."""
+        return self.settings.progress(self.step, self.seconds)
+
+    def _advance(self) -> Tensor:
+        """One optimizer step; returns its loss, still on the device."""
+        settings = self.settings
+        rank = self.accelerator.process_index
+        generator = torch.Generator(self.device)
+        generator.manual_seed(hash((settings.seed, self.step, rank)) & (2**63 - 1))
+        low, high = self.pool.sample(settings.batch, settings.patch, generator)
+        use_real_weights(self.network, self.progress < settings.real_weights)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.rate(self.progress)
+        self.network.train()
+        low = low.contiguous(memory_format=torch.channels_last)
+        loss: Tensor = functional.l1_loss(self.forward(low), high)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return loss.detach()
+
+    def _validate(self, loss: float) -> None:
+        real = self.progress < self.settings.real_weights
+        psnr = validate(self.network, self.validation, self.settings.scale)
+        rate = self.settings.rate(self.progress)
+        stage = "real" if real else "binary"
+        if not self.accelerator.is_main_process:
+            return
+        self.report(
+            f"step {self.step}  {self.seconds / 60:.1f} min  {stage} weights  rate {rate:.2e}  "
+            f"loss {loss:.5f}  validation {psnr:.3f} dB"
+        )
+        row = [self.step, round(self.seconds, 1), stage, f"{rate:.3e}", f"{loss:.6f}", f"{psnr:.4f}"]
+        _append(self.run / LOG, ["step", "seconds", "weights", "rate", "loss", "psnr"], row)
+        if not real and psnr > self.best:
+            self.best = psnr
+            save_model(self.model(), self.run / MODEL)
+
+    def model(self) -> Model:
+        """The network as it is now, with where it comes from."""
+        settings = self.settings
+        network = build(settings)
+        network.load_state_dict({k: v.cpu() for k, v in self.network.state_dict().items()})
+        program, tensors = export(network.eval(), settings.scale)
+        training = dataclasses.asdict(settings) | {
+            "trained_steps": self.step,
+            "trained_seconds": round(self.seconds),
+            "validation_psnr": round(self.best, 3),
+        }
+        return Model(program, tensors, {"architecture": settings.architecture, "training": training})
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "settings": dataclasses.asdict(self.settings),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = self.run / f"{CHECKPOINT}.tmp"
+        torch.save(state, temporary)
+        temporary.replace(self.run / CHECKPOINT)
+
+    def _resume(self) -> None:
+        state = read_checkpoint(self.run / CHECKPOINT)
+        mine, theirs = dataclasses.asdict(self.settings), state["settings"]
+        if changed := [name for name in mine if mine[name] != theirs.get(name)]:
+            name = changed[0]
+            raise TrainingError(
+                f"{self.run} holds a run with {name} = {theirs.get(name)}, not {mine[name]}; "
+                "use the same settings to resume it, or another run folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.report(f"resumed at step {self.step}")
+
+
+def build(settings: Settings) -> nn.Module:
+    """A fresh network of the settings' architecture."""
+    if settings.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise TrainingError(f"unknown architecture {settings.architecture!r}; known: {known}")
+    architecture = ARCHITECTURES[settings.architecture]
+    return architecture(settings.scale, settings.blocks, settings.channels)
+
+
+def start_from(network: nn.Module, run: Path) -> None:
+    """Takes every tensor that fits from another run: a ×2 body for ×3 and ×4."""
+    path = run / CHECKPOINT if run.is_dir() else run
+    theirs, mine = read_checkpoint(path)["network"], network.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
+    if not fitting:
+        raise TrainingError(f"nothing in {path} fits this network")
+    network.load_state_dict(fitting, strict=False)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's state; TrainingError when the file is none."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
+    return state
+
+
+def use_real_weights(network: nn.Module, real: bool) -> None:
+    """Chooses between real and binary weights in every binary convolution."""
+    for layer in network.modules():
+        if isinstance(layer, BinaryConvolution) and layer.real_weights != real:
+            layer.real_weights = real
+
+
+@torch.no_grad()
+def validate(network: nn.Module, pairs: list[tuple[Any, Any]], scale: int) -> float:
+    """Mean PSNR in dB on studio-range luma, rounded to 8 bits, ``scale`` pixels shaved."""
+    network.eval()
+    device = next(network.parameters()).device
+    scores = []
+    for high, low in pairs:
+        luma = torch.from_numpy(low).to(device)[None, None].float() / WHITE
+        result = network(luma)[0, 0].double().clamp(0, 1).cpu().numpy()
+        a, b = (np.rint(16 + 219 * plane) for plane in (result, high / WHITE))
+        scores.append(metrics.psnr(metrics.shave(a, scale), metrics.shave(b, scale)))
+    return float(np.mean(scores))
+
+
+def _append(path: Path, header: list[str], row: list[Any]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(header)
+        writer.writerow(row)
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """A list that receives SIGINT and SIGTERM, so that a step is never cut in two."""
+    received: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(s, lambda number, _: received.append(number)) for s in signals]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

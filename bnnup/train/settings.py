@@ -1,0 +1,50 @@
+"""What defines a training run, and how it changes in its course."""
+
+from dataclasses import dataclass
+from math import cos, pi
+
+from bnnup.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run is these numbers, the pictures and the code; it resumes only under the same.
+
+    The length of the schedule is ``steps``, or ``minutes`` of training time if given.
+    """
+
+    architecture: str = "edsr"
+    scale: int = 2
+    blocks: int = 16
+    channels: int = 64
+    steps: int = 300_000
+    minutes: float | None = None
+    batch: int = 16  # patches, per device
+    patch: int = 32  # low-resolution pixels, each way
+    learning_rate: float = 2e-3  # Adam's, at its peak
+    warm_up: float = 0.01  # share of the run with rising learning rate
+    real_weights: float = 0.33  # share of the run before weights turn binary
+    held_out: int = 12  # pictures
+    precision: str = "bf16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scale not in (2, 3, 4):
+            raise TrainingError(f"scale must be 2, 3 or 4, not {self.scale}")
+        for name in ("steps", "batch", "patch", "blocks", "channels", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise TrainingError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.minutes is not None and self.minutes <= 0:
+            raise TrainingError(f"minutes must be above 0, not {self.minutes}")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the run that is done, 0 to 1."""
+        done = step / self.steps if self.minutes is None else seconds / (60 * self.minutes)
+        return min(done, 1.0)
+
+    def rate(self, progress: float) -> float:
+        """Learning rate: linear warm-up, then half a cosine down to 0."""
+        if progress < self.warm_up:
+            return self.learning_rate * progress / self.warm_up
+        rest = (progress - self.warm_up) / (1 - self.warm_up)
+        return self.learning_rate * (1 + cos(pi * rest)) / 2

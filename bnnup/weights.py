@@ -1,0 +1,133 @@
+"""Model files: a program and its tensors in one ``.safetensors``.
+
+Metadata (all strings): ``format`` = bnnup, ``format_version``, ``program`` and
+``about``, the latter two JSON. A file from a stranger is bad input: whatever is
+wrong with it ends as one WeightsError.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from bnnup.errors import WeightsError
+from bnnup.program import Program, TensorSpec
+
+FORMAT_VERSION = 1
+MAX_FILE = 256 << 20  # bytes; the largest published binary network is below 1 % of it
+MAX_HEADER = 4 << 20  # bytes; a program of 4096 operations fits
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network: what it computes, with what, and where it comes from.
+
+    ``tensors`` are exactly those that the program asks for, contiguous and finite.
+    ``about`` is free JSON: architecture, training, scores, licence.
+    """
+
+    program: Program
+    tensors: Mapping[str, NDArray[Any]]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expected = self.program.tensors()
+        if missing := sorted(expected.keys() - self.tensors.keys()):
+            raise WeightsError(f"tensor {missing[0]!r} is missing")
+        if extra := sorted(self.tensors.keys() - expected.keys()):
+            raise WeightsError(f"tensor {extra[0]!r} belongs to no operation")
+        for name, spec in expected.items():
+            _check_tensor(name, self.tensors[name], spec)
+        for operation in self.program.operations:
+            if operation.op == "binary_convolution":
+                (value,) = self.program.inputs(operation)
+                _check_tail_bits(operation.name, self.tensors, value.channels)
+
+
+def _check_tensor(name: str, tensor: NDArray[Any], spec: TensorSpec) -> None:
+    if str(tensor.dtype) != spec.dtype or tensor.shape != spec.shape:
+        raise WeightsError(
+            f"tensor {name!r} is {tensor.dtype} {tensor.shape}, not {spec.dtype} {spec.shape}"
+        )
+    if spec.dtype == "float32" and not np.isfinite(tensor).all():
+        raise WeightsError(f"tensor {name!r} holds values that are not finite")
+
+
+def _check_tail_bits(name: str, tensors: Mapping[str, NDArray[Any]], channels: int) -> None:
+    """Bits past the last channel must be 0: popcounts include them (``packing``)."""
+    if channels % 8 and (tensors[f"{name}.weight"][..., -1] >> channels % 8).any():
+        raise WeightsError(f"tensor {name + '.weight'!r} has bits past its {channels} channels")
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Writes a model file, in one piece or not at all."""
+    metadata = {
+        "format": "bnnup",
+        "format_version": str(FORMAT_VERSION),
+        "program": model.program.to_json(),
+        "about": json.dumps(model.about, ensure_ascii=False),
+    }
+    data = save({name: np.ascontiguousarray(t) for name, t in model.tensors.items()}, metadata)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> Model:
+    """Reads and checks a model file; any fault is a WeightsError that names the file."""
+    try:
+        return _read(path)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> Model:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+    except OSError as error:
+        raise WeightsError(f"cannot be read: {error.strerror}") from error
+    if size > MAX_FILE or header > MAX_HEADER:
+        raise WeightsError("too large for a model file, or not one at all")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            program = _read_program(metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"not a sound .safetensors file: {error}") from error
+    return Model(program, tensors, _read_about(metadata))
+
+
+def _read_program(metadata: Mapping[str, str]) -> Program:
+    if metadata.get("format") != "bnnup":
+        raise WeightsError("a .safetensors file, but not a bnnup model")
+    if (version := metadata.get("format_version", "")) != str(FORMAT_VERSION):
+        raise WeightsError(
+            f"format version {version[:20]!r} is not known; this bnnup reads {FORMAT_VERSION}: "
+            "upgrade with 'pip install -U bnnup'"
+        )
+    return Program.from_json(metadata.get("program", ""))
+
+
+def _read_about(metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        about = json.loads(metadata.get("about", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"'about' is not JSON: {error}") from error
+    if not isinstance(about, dict):
+        raise WeightsError("'about' is not an object")
+    return about
