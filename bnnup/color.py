@@ -14,7 +14,8 @@ CB_SPAN, CR_SPAN = np.float32(2 * (1 - 0.114)), np.float32(2 * (1 - 0.299))
 
 def luma(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W, 3) R'G'B' in [0, 1] to (H, W) Y' in [0, 1]."""
-    return KR * rgb[..., 0] + KG * rgb[..., 1] + KB * rgb[..., 2]
+    y: NDArray[np.float32] = KR * rgb[..., 0] + KG * rgb[..., 1] + KB * rgb[..., 2]
+    return y
 
 
 def split(

@@ -13,7 +13,7 @@ class WeightsError(BnnupError):
     """A model file is damaged, malformed, or of a format that is not understood."""
 
 
-class ModelNotFound(BnnupError):
+class ModelNotFoundError(BnnupError):
     """No model has the asked name and scale."""
 
 

@@ -17,10 +17,13 @@ def studio_luma(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     pixels = picture.astype(np.float64)
     if pixels.ndim == 2:
         return pixels
-    return 16 + (pixels @ np.array([65.481, 128.553, 24.966])) / 255
+    luma: NDArray[np.float64] = 16 + (pixels @ np.array([65.481, 128.553, 24.966])) / 255
+    return luma
 
 
-def score(result: NDArray[np.uint8], original: NDArray[np.uint8], scale: int) -> tuple[float, float]:
+def score(
+    result: NDArray[np.uint8], original: NDArray[np.uint8], scale: int
+) -> tuple[float, float]:
     """PSNR in dB and SSIM of an enlarged picture against the original of the same shape.
 
     The original's luma is rounded to 8 bits, as MATLAB's rgb2ycbcr hands it over;

@@ -153,7 +153,9 @@ class BinaryConvolution(Unary):
         if self.skip not in fits:
             raise self.fail(f"unknown skip {self.skip!r}; known: {', '.join(SKIPS)}")
         if not fits[self.skip]:
-            raise self.fail(f"skip {self.skip!r} cannot lead {x.channels} to {self.channels} channels")
+            raise self.fail(
+                f"skip {self.skip!r} cannot lead {x.channels} to {self.channels} channels"
+            )
         return Value(self.channels, x.factor, x.radius + Fraction(self.kernel // 2, x.factor))
 
     def tensors(self, inputs: Sequence[Value]) -> dict[str, TensorSpec]:
@@ -395,12 +397,17 @@ def _read_field(kind: type[Operation], name: str, value: Any) -> Any:
     annotation = kind.__dataclass_fields__[name].type
     if annotation is int and _is_int(value) and 0 < value <= MAX_CHANNELS:
         return value
-    if annotation is str and isinstance(value, str) and len(value) <= MAX_NAME:
+    if annotation is str and _is_name(value):
         return value
-    if annotation == tuple[str, ...] and isinstance(value, list) and len(value) <= MAX_OPERATIONS:
-        if all(isinstance(part, str) and len(part) <= MAX_NAME for part in value):
-            return tuple(value)
+    if annotation == tuple[str, ...] and isinstance(value, list) and len(value) <= MAX_CHANNELS:
+        names = [part for part in value if _is_name(part)]
+        if names == value:
+            return tuple(names)
     raise WeightsError(f"{kind.op}: field {name!r} is malformed")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_NAME
 
 
 def _is_int(value: object) -> bool:

@@ -101,9 +101,8 @@ def bicubic(operation: program.Bicubic, parts: dict[str, Tensor], x: Tensor) -> 
     kernels = bicubic_kernels(operation.factor).to(x.device).double()
     planes = replicate_pad(x, 2).double().flatten(0, 1).unsqueeze(1)
     places = functional.conv2d(planes, kernels)
-    return functional.pixel_shuffle(places, operation.factor).squeeze(1).unflatten(
-        0, x.shape[:2]
-    ).to(x.dtype)
+    enlarged = functional.pixel_shuffle(places, operation.factor)
+    return enlarged.reshape(*x.shape[:2], *enlarged.shape[2:]).to(x.dtype)
 
 
 def channel_attention(

@@ -37,6 +37,11 @@ class Model:
     tensors: Mapping[str, NDArray[Any]]
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def file_bytes(self) -> int:
+        """Size of the model as a file."""
+        return len(serialize(self))
+
     def __post_init__(self) -> None:
         expected = self.program.tensors()
         if missing := sorted(expected.keys() - self.tensors.keys()):
@@ -66,18 +71,22 @@ def _check_tail_bits(name: str, tensors: Mapping[str, NDArray[Any]], channels: i
         raise WeightsError(f"tensor {name + '.weight'!r} has bits past its {channels} channels")
 
 
-def save_model(model: Model, path: Path) -> None:
-    """Writes a model file, in one piece or not at all."""
+def serialize(model: Model) -> bytes:
+    """The model as the bytes of its file."""
     metadata = {
         "format": "bnnup",
         "format_version": str(FORMAT_VERSION),
         "program": model.program.to_json(),
         "about": json.dumps(model.about, ensure_ascii=False),
     }
-    data = save({name: np.ascontiguousarray(t) for name, t in model.tensors.items()}, metadata)
+    return save({name: np.ascontiguousarray(t) for name, t in model.tensors.items()}, metadata)
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Writes a model file, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
+        temporary.write_bytes(serialize(model))
         temporary.replace(path)
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error

@@ -36,7 +36,7 @@ def export(network: nn.Module, scale: int) -> tuple[program.Program, dict[str, N
             name = names[node] = str(node.target)
             layer = network.get_submodule(name)
             assert isinstance(layer, Layer)
-            operations.append(layer.operation(name, *(names[a] for a in node.args)))
+            operations.append(layer.operation(name, names[node.args[0]]))
             tensors |= {f"{name}.{part}": array for part, array in layer.constants().items()}
         elif node.op == "call_function":
             name = names[node] = str(node.name)

@@ -5,6 +5,7 @@ gives its tensors, with everything that training needs apart folded together.
 Feature maps are float32 (N, C, H, W).
 """
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -20,7 +21,7 @@ Constants = dict[str, NDArray[Any]]
 class Layer(nn.Module):
     """A module that is one operation of a program."""
 
-    def operation(self, name: str, *inputs: str) -> program.Operation:
+    def operation(self, name: str, source: str) -> program.Operation:
         """This layer as an operation called ``name``."""
         raise NotImplementedError
 
@@ -57,7 +58,8 @@ class SignActivation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradient * (2 - 2 * x.abs()).clamp(min=0)
+        slope: Tensor = (2 - 2 * x.abs()).clamp(min=0)
+        return gradient * slope
 
 
 class SignWeight(torch.autograd.Function):
@@ -74,6 +76,10 @@ class SignWeight(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
+
+
+sign_activation: Callable[[Tensor], Tensor] = SignActivation.apply
+sign_weight: Callable[[Tensor], Tensor] = SignWeight.apply
 
 
 def mean_magnitude(weight: Tensor) -> Tensor:
@@ -104,12 +110,13 @@ class Convolution(Layer):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolution(replicate_pad(x, self.border)) * self.gain
+        y: Tensor = self.convolution(replicate_pad(x, self.border))
+        return y * self.gain
 
-    def operation(self, name: str, *inputs: str) -> program.Operation:
+    def operation(self, name: str, source: str) -> program.Operation:
         convolution = self.convolution
         return program.Convolution(
-            name, *inputs, convolution.out_channels, convolution.kernel_size[0]
+            name, source, convolution.out_channels, convolution.kernel_size[0]
         )
 
     def constants(self) -> Constants:
@@ -148,17 +155,19 @@ class BinaryConvolution(Layer):
         self.activation = RPReLU(out_channels) if activation == "rprelu" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight if self.real_weights else SignWeight.apply(self.weight)
-        signs = replicate_pad(SignActivation.apply(x), self.border)
-        y = self.norm(functional.conv2d(signs, weight))
+        weight = self.weight if self.real_weights else sign_weight(self.weight)
+        signs = replicate_pad(sign_activation(x), self.border)
+        y: Tensor = self.norm(functional.conv2d(signs, weight))
         if self.skip != "none":
             y = y + skip(x, y.shape[1], self.skip)
-        return y if self.activation is None else self.activation(y)
+        if self.activation is not None:
+            y = self.activation(y)
+        return y
 
-    def operation(self, name: str, *inputs: str) -> program.Operation:
+    def operation(self, name: str, source: str) -> program.Operation:
         out_channels, _, kernel, _ = self.weight.shape
         activation = "none" if self.activation is None else "rprelu"
-        return program.BinaryConvolution(name, *inputs, out_channels, kernel, self.skip, activation)
+        return program.BinaryConvolution(name, source, out_channels, kernel, self.skip, activation)
 
     def constants(self) -> Constants:
         """Folds mean|w|, batch norm and the activation's first shift into scale and shift.
@@ -207,8 +216,8 @@ class PixelShuffle(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return functional.pixel_shuffle(x, self.factor)
 
-    def operation(self, name: str, *inputs: str) -> program.Operation:
-        return program.PixelShuffle(name, *inputs, self.factor)
+    def operation(self, name: str, source: str) -> program.Operation:
+        return program.PixelShuffle(name, source, self.factor)
 
 
 class Bicubic(Layer):
@@ -226,8 +235,8 @@ class Bicubic(Layer):
             places = functional.conv2d(replicate_pad(x, 2), kernels)
             return functional.pixel_shuffle(places, self.factor)
 
-    def operation(self, name: str, *inputs: str) -> program.Operation:
-        return program.Bicubic(name, *inputs, self.factor)
+    def operation(self, name: str, source: str) -> program.Operation:
+        return program.Bicubic(name, source, self.factor)
 
 
 def bicubic_kernels(factor: int) -> Tensor:
@@ -244,9 +253,10 @@ def skip(x: Tensor, channels: int, kind: str) -> Tensor:
     if kind == "repeat":
         return x.repeat(1, channels // x.shape[1], 1, 1)
     if kind == "average":
-        return x.unflatten(1, (-1, channels)).mean(1)
+        return x.reshape(x.shape[0], -1, channels, *x.shape[2:]).mean(1)
     return x[:, :channels] if kind == "slice" else x
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:
-    return tensor.detach().float().contiguous().cpu().numpy()
+    array: NDArray[Any] = tensor.detach().float().contiguous().cpu().numpy()
+    return array

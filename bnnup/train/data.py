@@ -29,7 +29,9 @@ def list_pictures(folder: Path) -> list[Path]:
         raise TrainingError(f"{folder} is not a folder of pictures")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise TrainingError(f"no pictures in {folder}; known endings: {', '.join(sorted(SUFFIXES))}")
+        raise TrainingError(
+            f"no pictures in {folder}; known endings: {', '.join(sorted(SUFFIXES))}"
+        )
     return paths
 
 
@@ -115,7 +117,10 @@ class PatchPool:
 
         def crop(source: Tensor, scale: int) -> Tensor:
             rows, columns = _patch_grid(flips, patch * scale)
-            rows, columns = rows + (top * scale)[:, None, None], columns + (left * scale)[:, None, None]
+            rows, columns = (
+                rows + (top * scale)[:, None, None],
+                columns + (left * scale)[:, None, None],
+            )
             first = (self.start[picture] * scale**2)[:, None, None]
             index = first + rows * (width * scale)[:, None, None] + columns
             return source[index].unsqueeze(1).float() / WHITE

@@ -56,7 +56,9 @@ class Trainer:
         network = build(settings)
         if initial is not None and not (run / CHECKPOINT).exists():
             start_from(network, initial)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        network = network.to(self.device)
+        # torch's stubs lack this overload, which its documentation names.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
         self.prepared, self.optimizer = self.accelerator.prepare(self.network, optimizer)
@@ -129,7 +131,14 @@ class Trainer:
             f"step {self.step}  {self.seconds / 60:.1f} min  {stage} weights  rate {rate:.2e}  "
             f"loss {loss:.5f}  validation {psnr:.3f} dB"
         )
-        row = [self.step, round(self.seconds, 1), stage, f"{rate:.3e}", f"{loss:.6f}", f"{psnr:.4f}"]
+        row = [
+            self.step,
+            round(self.seconds, 1),
+            stage,
+            f"{rate:.3e}",
+            f"{loss:.6f}",
+            f"{psnr:.4f}",
+        ]
         _append(self.run / LOG, ["step", "seconds", "weights", "rate", "loss", "psnr"], row)
         if not real and psnr > self.best:
             self.best = psnr
@@ -146,7 +155,9 @@ class Trainer:
             "trained_seconds": round(self.seconds),
             "validation_psnr": round(self.best, 3),
         }
-        return Model(program, tensors, {"architecture": settings.architecture, "training": training})
+        return Model(
+            program, tensors, {"architecture": settings.architecture, "training": training}
+        )
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:

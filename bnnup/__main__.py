@@ -1,0 +1,3 @@
+from bnnup.cli import main
+
+main()

@@ -1,0 +1,54 @@
+"""The command line: options, progress, printing. One file a command.
+
+Only typer and the standard library may be imported before a command runs, so that
+``--help`` answers at once.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from bnnup import __version__
+from bnnup.cli import benchmark, train, upscale
+from bnnup.errors import BnnupError
+
+app = typer.Typer(
+    name="bnnup",
+    help="Enlarges pictures on an ordinary CPU with one-bit neural networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (upscale.upscale, benchmark.benchmark, train.train):
+    app.command()(command)
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bnnup {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line. A user's mistake is one red line and exit code 1."""
+    try:
+        app()
+    except BnnupError as error:
+        if os.environ.get("BNNUP_DEBUG"):
+            raise
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.secho("interrupted", fg="yellow", err=True)
+        sys.exit(130)

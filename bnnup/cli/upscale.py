@@ -1,0 +1,50 @@
+"""``bnnup upscale``"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
+ModelName = Annotated[
+    str, typer.Option("-m", "--model", help="A model's name, or a path to a .safetensors file.")
+]
+
+
+def upscale(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", exists=True, dir_okay=False, help="The picture.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where to write it; beside the input if not given."),
+    ] = None,
+    scale: Scale = 2,
+    model: ModelName = "edsr",
+    tile: Annotated[
+        int | None,
+        typer.Option(min=1, help="Input pixels a tile, each way: memory, not the result."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Report as one JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Enlarge a picture 2, 3 or 4 times."""
+    from bnnup import image, report
+    from bnnup.cli.progress import progress_bar
+    from bnnup.upscaler import load
+
+    target = output or source.with_name(f"{source.stem}_x{scale}{source.suffix}")
+    image.check_writable(target, force=force)
+    upscaler = load(model, scale=scale, tile=tile)
+    picture = image.read_picture(source)
+    with progress_bar(source.name, quiet=as_json) as progress, report.stopwatch() as seconds:
+        pixels = upscaler.enlarge(picture.pixels, progress)
+    image.write_picture(image.Picture(pixels, picture.info), target)
+    result = report.Report.of(upscaler, model, picture.pixels.shape, seconds(), str(target))
+    if as_json:
+        typer.echo(json.dumps(result.to_dict()))
+    else:
+        typer.echo(result.to_text(), err=True)

@@ -1,0 +1,49 @@
+"""Cutting a picture into tiles that give exactly the untiled result.
+
+A tile is a core, and around it a margin as wide as the network looks (its halo),
+cut off where the picture ends: there the network replicates the picture's border
+as it would without tiles.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, starmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and columns of input pixels: ``core`` is wanted, ``outer`` is needed for it."""
+
+    core: tuple[slice, slice]
+    outer: tuple[slice, slice]
+
+    def place(self, enlarged: NDArray[Any], target: NDArray[Any], scale: int) -> None:
+        """Writes the core of an enlarged ``outer`` to where it belongs in ``target``."""
+        inner = tuple(
+            slice((core.start - outer.start) * scale, (core.stop - outer.start) * scale)
+            for core, outer in zip(self.core, self.outer, strict=True)
+        )
+        target[tuple(slice(core.start * scale, core.stop * scale) for core in self.core)] = (
+            enlarged[inner]
+        )
+
+
+def plan_tiles(height: int, width: int, tile: int, halo: int) -> Iterator[Tile]:
+    """Tiles of about equal size, cores at most ``tile`` pixels each way, row by row."""
+    for rows in _spans(height, tile):
+        for columns in _spans(width, tile):
+            outer = _widen(rows, halo, height), _widen(columns, halo, width)
+            yield Tile((rows, columns), outer)
+
+
+def _spans(length: int, tile: int) -> list[slice]:
+    edges = np.linspace(0, length, -(-length // tile) + 1).round().astype(int).tolist()
+    return list(starmap(slice, pairwise(edges)))
+
+
+def _widen(span: slice, halo: int, length: int) -> slice:
+    return slice(max(span.start - halo, 0), min(span.stop + halo, length))

@@ -1,0 +1,132 @@
+"""The main job: a picture in, the same picture larger out."""
+
+from collections.abc import Callable
+from typing import TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bnnup import color, image, resize
+from bnnup.backend import Backend, choose_backend
+from bnnup.errors import ModelNotFoundError
+from bnnup.tiling import plan_tiles
+from bnnup.weights import Model, load_model
+from bnnup.zoo import DEFAULT, find_model
+
+Sample = TypeVar("Sample", np.uint8, np.uint16, np.float32)
+Progress = Callable[[int, int], None]  # input pixels done, input pixels in all
+
+TILE = 256  # input pixels each way
+WHITES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+
+
+def load(name: str = DEFAULT, *, scale: int, tile: int | None = None) -> "Upscaler":
+    """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
+
+    ``name`` is a bundled model's or a path to a ``.safetensors`` file. Raises
+    ModelNotFoundError, WeightsError or BackendError.
+    """
+    model = load_model(find_model(name, scale))
+    if model.program.scale != scale:
+        raise ModelNotFoundError(f"{name} enlarges ×{model.program.scale}, not ×{scale}")
+    return Upscaler(model, tile=tile)
+
+
+class Upscaler:
+    """A network that enlarges pictures by ``scale``.
+
+    Luma goes through the network, chroma through bicubic, alpha through the network.
+    The picture is worked on in tiles of ``tile`` input pixels each way, plus the
+    network's halo; the result does not depend on it, memory does.
+    """
+
+    def __init__(
+        self, model: Model, *, backend: Backend | None = None, tile: int | None = None
+    ) -> None:
+        if tile is not None and tile < 1:
+            raise ValueError(f"a tile has at least 1 pixel each way, not {tile}")
+        self.model = model
+        self.scale = model.program.scale
+        self.backend = choose_backend(model) if backend is None else backend
+        self.tile = TILE if tile is None else tile
+
+    @overload
+    def __call__(self, picture: Image.Image, progress: Progress | None = None) -> Image.Image: ...
+    @overload
+    def __call__(
+        self, picture: NDArray[Sample], progress: Progress | None = None
+    ) -> NDArray[Sample]: ...
+
+    def __call__(
+        self, picture: Image.Image | NDArray[Sample], progress: Progress | None = None
+    ) -> Image.Image | NDArray[Sample]:
+        """Enlarges a PIL image, or an array; gives back the same kind.
+
+        Arrays are uint8, uint16 or float32 in [0, 1], shaped (H, W), (H, W, 3) or
+        (H, W, 4), the last channel being alpha. Results are clipped to the range.
+        """
+        if isinstance(picture, Image.Image):
+            pixels = self.enlarge(image.to_pixels(picture), progress)
+            return image.from_pixels(pixels)
+        return self.enlarge(picture, progress)
+
+    def enlarge(self, pixels: NDArray[Sample], progress: Progress | None = None) -> NDArray[Sample]:
+        """Like calling, for arrays; (H, W, 2), grey with alpha, is understood, too."""
+        if pixels.dtype not in WHITES:
+            raise TypeError(f"pixels are uint8, uint16 or float32, not {pixels.dtype}")
+        if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))):
+            raise ValueError(f"pixels are (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
+        if 0 in pixels.shape:
+            raise ValueError(f"a picture without pixels: {pixels.shape}")
+        height, width = pixels.shape[:2]
+        white = np.float32(WHITES[pixels.dtype])
+        shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
+        result = np.empty(shape, pixels.dtype)
+        done = 0
+        for tile in plan_tiles(height, width, self.tile, self.model.program.halo):
+            part = pixels[tile.outer].astype(np.float32) / white
+            tile.place(_quantize(self._enlarge_part(part), result.dtype), result, self.scale)
+            done += pixels[tile.core].shape[0] * pixels[tile.core].shape[1]
+            if progress is not None:
+                progress(done, height * width)
+        return result
+
+    def _enlarge_part(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
+        if part.ndim == 2:
+            return self.backend.run(part)
+        colors = 1 if part.shape[2] == 2 else 3
+        if colors == 1:
+            enlarged = [self.backend.run(part[..., 0])]
+        else:
+            y, cb, cr = color.split(part)
+            chroma = (resize.enlarge(plane, self.scale) for plane in (cb, cr))
+            enlarged = list(np.moveaxis(color.merge(self.backend.run(y), *chroma), -1, 0))
+        enlarged += [self._enlarge_alpha(part[..., i]) for i in range(colors, part.shape[2])]
+        return np.stack(enlarged, axis=-1)
+
+    def _enlarge_alpha(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's alpha, within the range of the pixels around: opaque stays opaque."""
+        low, high = (_neighbourhood(alpha, extreme) for extreme in (np.minimum, np.maximum))
+        spread = np.ones((self.scale, self.scale), np.float32)
+        return self.backend.run(alpha).clip(np.kron(low, spread), np.kron(high, spread))
+
+
+def _neighbourhood(plane: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.float32]:
+    """Least or largest of the 3×3 pixels around each one."""
+    padded = np.pad(plane, 1, mode="edge")
+    rows = extreme.reduce([padded[i : i + plane.shape[0]] for i in range(3)])
+    result: NDArray[np.float32] = extreme.reduce(
+        [rows[:, i : i + plane.shape[1]] for i in range(3)]
+    )
+    return result
+
+
+def _quantize(pixels: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
+    """Float in about [0, 1] to the dtype's range, clipped, integers rounded half up."""
+    pixels = pixels.clip(0, 1)
+    if dtype == np.float32:
+        return pixels.astype(dtype)
+    scaled = np.floor(pixels * np.float32(WHITES[dtype]) + np.float32(0.5))
+    quantized: NDArray[Sample] = scaled.astype(dtype)
+    return quantized
