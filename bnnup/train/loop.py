@@ -8,7 +8,6 @@ last checkpoint continues as if nothing had happened.
 import contextlib
 import csv
 import dataclasses
-import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -105,8 +104,8 @@ class Trainer:
         """One optimizer step; returns its loss, still on the device."""
         settings = self.settings
         rank = self.accelerator.process_index
-        generator = torch.Generator(self.device)
-        generator.manual_seed(hash((settings.seed, self.step, rank)) & (2**63 - 1))
+        seed = np.random.SeedSequence((settings.seed, self.step, rank)).generate_state(1)[0]
+        generator = torch.Generator(self.device).manual_seed(int(seed))
         low, high = self.pool.sample(settings.batch, settings.patch, generator)
         use_real_weights(self.network, self.progress < settings.real_weights)
         for group in self.optimizer.param_groups:
@@ -212,8 +211,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's state; TrainingError when the file is none."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
+    except Exception as error:  # torch.load promises nothing about what junk raises
+        raise TrainingError(
+            f"{path} is not a readable checkpoint; name another run folder"
+        ) from error
     return state
 
 

@@ -1,0 +1,185 @@
+"""Training on a handful of tiny pictures: data, schedule, resuming, starting from a body."""
+
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bnnup import metrics, resize
+from bnnup.errors import TrainingError
+from bnnup.torch_backend import TorchBackend
+from bnnup.train.data import WHITE, PatchPool, hold_out, list_pictures, read_pair
+from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
+from bnnup.train.settings import Settings
+from bnnup.weights import load_model
+
+TINY = Settings(
+    blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, precision="no", warm_up=0.2
+)
+SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Smooth random pictures, so that there is something to learn."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i, (height, width) in enumerate(SIZES):
+        noise = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
+        noise.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_held_out_pictures_are_spread_and_disjoint(pictures: Path):
+    paths = list_pictures(pictures)
+    assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "3.png"]
+    training, validation = hold_out(paths, 2)
+    assert [path.name for path in validation] == ["1.png", "3.png"]
+    assert sorted(training + validation) == paths
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pairs_are_luma_of_the_8_bit_reduction(pictures: Path, scale: int):
+    high, low = read_pair(pictures / "3.png", scale)
+    rgb = np.asarray(Image.open(pictures / "3.png"))
+    rgb = rgb[: 37 - 37 % scale, : 41 - 41 % scale]
+    weights = np.array([0.299, 0.587, 0.114]) / 255
+    np.testing.assert_allclose(high / WHITE, rgb @ weights, atol=1 / WHITE)
+    np.testing.assert_allclose(low / WHITE, resize.reduce(rgb, scale) @ weights, atol=1 / WHITE)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_patches_are_crops_of_a_picture_under_one_of_eight_symmetries(pictures: Path, scale: int):
+    paths = list_pictures(pictures)
+    pool = PatchPool.load(paths, scale, 8, torch.device("cpu"))
+    low, high = pool.sample(64, 8, torch.Generator().manual_seed(0))
+    assert low.shape == (64, 1, 8, 8)
+    assert high.shape == (64, 1, 8 * scale, 8 * scale)
+    pairs = [[plane / np.float32(WHITE) for plane in read_pair(p, scale)] for p in paths]
+    symmetries = {find_crop(low[i, 0].numpy(), high[i, 0].numpy(), pairs, scale) for i in range(64)}
+    assert len(symmetries) == 8
+
+
+def find_crop(low: np.ndarray, high: np.ndarray, pairs: list, scale: int) -> tuple[int, bool]:
+    """The (quarter turns, mirrored) under which both patches stand at one place."""
+    for turns in range(4):
+        for mirrored in (False, True):
+            a, b = (np.rot90(np.fliplr(p) if mirrored else p, turns) for p in (low, high))
+            for whole_high, whole_low in pairs:
+                windows = np.lib.stride_tricks.sliding_window_view(whole_low, a.shape)
+                for top, left in np.argwhere((windows == a).all((2, 3))):
+                    rows = slice(top * scale, top * scale + len(b))
+                    columns = slice(left * scale, left * scale + len(b))
+                    if np.array_equal(whole_high[rows, columns], b):
+                        return turns, mirrored
+    raise AssertionError("the patch stands nowhere")
+
+
+def test_pictures_smaller_than_a_patch_are_left_out(pictures: Path):
+    pool = PatchPool.load(list_pictures(pictures), 2, 24, torch.device("cpu"))
+    assert pool.height.tolist() == [32]
+    with pytest.raises(TrainingError, match="as large as a patch"):
+        PatchPool.load(list_pictures(pictures), 2, 64, torch.device("cpu"))
+
+
+def test_schedule_warms_up_and_falls_to_zero():
+    settings = Settings(steps=1000, learning_rate=0.1, warm_up=0.1)
+    rates = [settings.rate(settings.progress(step, 0)) for step in (0, 50, 100, 550, 1000)]
+    np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-12)
+
+
+def test_schedule_by_minutes_ignores_steps():
+    settings = Settings(steps=1, minutes=2)
+    assert settings.progress(500, 60) == 0.5
+
+
+def trained(settings: Settings, pictures: Path, run: Path, **options: float) -> Trainer:
+    trainer = Trainer(settings, pictures, run)
+    trainer.train(validate_every=4, **options)
+    return trainer
+
+
+def test_a_stopped_run_continues_exactly(pictures: Path, tmp_path: Path):
+    """Stopped after every single step, across the change to binary weights."""
+    whole = trained(TINY, pictures, tmp_path / "whole")
+    for _ in range(TINY.steps):
+        stopped = trained(TINY, pictures, tmp_path / "stopped", stop_after=0)
+    assert stopped.step == whole.step == TINY.steps
+    ours, theirs = whole.network.state_dict(), stopped.network.state_dict()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+    a, b = (read_checkpoint(tmp_path / run / CHECKPOINT) for run in ("whole", "stopped"))
+    assert a["best"] == b["best"]
+
+
+def test_an_interrupted_run_saves_and_goes_on(pictures: Path, tmp_path: Path):
+    """A terminated process leaves a checkpoint from which the same command continues."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from bnnup.train.loop import Trainer
+from bnnup.train.settings import Settings
+trainer = Trainer({TINY!r}, Path({str(pictures)!r}), Path({str(tmp_path)!r}))
+advance = trainer._advance
+def terminated_in_step_3():
+    if trainer.step == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return advance()
+trainer._advance = terminated_in_step_3
+trainer.train(validate_every=100)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "KeyboardInterrupt" in result.stderr
+    assert Trainer(TINY, pictures, tmp_path).step == 3
+
+
+def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(pictures: Path, tmp_path: Path):
+    trainer = trained(TINY, pictures, tmp_path)
+    with (tmp_path / LOG).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "8", "12"]
+    assert [row["weights"] for row in rows] == ["binary"] * 3
+    model = load_model(tmp_path / MODEL)
+    ((high, low),) = trainer.validation
+    result = TorchBackend(model).run(low / np.float32(WHITE)).clip(0, 1)
+    luma = [np.rint(16 + 219 * plane)[2:-2, 2:-2] for plane in (result, high / WHITE)]
+    best = max(float(row["psnr"]) for row in rows)
+    assert metrics.psnr(*luma) == pytest.approx(best, abs=0.01)
+
+
+def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
+    body = trained(TINY, pictures, tmp_path / "x2").network.state_dict()
+    settings = replace(TINY, scale=3)
+    network = Trainer(settings, pictures, tmp_path / "x3", initial=tmp_path / "x2").network
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("tail"):
+            assert torch.equal(tensor, body[name]), name
+    assert network.tail.convolution.weight.shape[0] == 9
+
+
+def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path):
+    trained(TINY, pictures, tmp_path, stop_after=0)
+    with pytest.raises(TrainingError, match="learning_rate = 0.002, not 0.5"):
+        Trainer(replace(TINY, learning_rate=0.5), pictures, tmp_path)
+
+
+def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
+    with pytest.raises(TrainingError, match="no pictures"):
+        list_pictures(tmp_path)
+    with pytest.raises(TrainingError, match="hold out 4 of 4"):
+        hold_out(list_pictures(pictures), 4)
+    with pytest.raises(TrainingError, match="known: edsr"):
+        Trainer(replace(TINY, architecture="vgg"), pictures, tmp_path / "run")
+    (tmp_path / CHECKPOINT).write_bytes(b"junk")
+    with pytest.raises(TrainingError, match="not a readable checkpoint"):
+        Trainer(TINY, pictures, tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"junk")
+    with pytest.raises(TrainingError, match="cannot read"):
+        read_pair(tmp_path / "broken.png", 2)
