@@ -166,7 +166,7 @@ def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
 
 def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path):
     trained(TINY, pictures, tmp_path, stop_after=0)
-    with pytest.raises(TrainingError, match="learning_rate = 0.002, not 0.5"):
+    with pytest.raises(TrainingError, match=r"learning_rate = 0\.002, not 0\.5"):
         Trainer(replace(TINY, learning_rate=0.5), pictures, tmp_path)
 
 
