@@ -177,6 +177,10 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
         hold_out(list_pictures(pictures), 4)
     with pytest.raises(TrainingError, match="known: edsr"):
         Trainer(replace(TINY, architecture="vgg"), pictures, tmp_path / "run")
+    with pytest.raises(TrainingError, match="bf16 or no"):
+        Settings(precision="fp8")
+    with pytest.raises(TrainingError, match="warm_up"):
+        Settings(warm_up=1.0)
     (tmp_path / CHECKPOINT).write_bytes(b"junk")
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
         Trainer(TINY, pictures, tmp_path)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bnnup.cli.upscale import Scale
+from bnnup.train.settings import Settings
 
 
 def train(
@@ -19,10 +20,12 @@ def train(
         Path, typer.Option("-o", "--run", help="Run folder; a run that is there is resumed.")
     ],
     scale: Scale = 2,
-    architecture: Annotated[str, typer.Option(help="The backbone.")] = "edsr",
-    blocks: Annotated[int, typer.Option(min=1, help="Residual blocks.")] = 16,
-    channels: Annotated[int, typer.Option(min=1, help="Channels of the features.")] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 300_000,
+    architecture: Annotated[str, typer.Option(help="The backbone.")] = Settings.architecture,
+    blocks: Annotated[int, typer.Option(min=1, help="Residual blocks.")] = Settings.blocks,
+    channels: Annotated[
+        int, typer.Option(min=1, help="Channels of the features.")
+    ] = Settings.channels,
+    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = Settings.steps,
     minutes: Annotated[
         float | None, typer.Option(help="Fit the schedule into this much training time instead.")
     ] = None,
@@ -30,19 +33,25 @@ def train(
         float | None,
         typer.Option(help="Stop after so many minutes; the same command goes on from there."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Patches a step, per device.")] = 16,
-    patch: Annotated[int, typer.Option(min=1, help="Pixels of a small patch, each way.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Adam's, at its peak.")] = 2e-3,
+    batch: Annotated[int, typer.Option(min=1, help="Patches a step, per device.")] = Settings.batch,
+    patch: Annotated[
+        int, typer.Option(min=1, help="Pixels of a small patch, each way.")
+    ] = Settings.patch,
+    learning_rate: Annotated[
+        float, typer.Option(help="Adam's, at its peak.")
+    ] = Settings.learning_rate,
     warm_up: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run with rising learning rate.")
-    ] = 0.01,
+    ] = Settings.warm_up,
     real_weights: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run before weights turn binary.")
-    ] = 0.33,
-    held_out: Annotated[int, typer.Option(min=1, help="Pictures kept for validation.")] = 12,
+    ] = Settings.real_weights,
+    held_out: Annotated[
+        int, typer.Option(min=1, help="Pictures kept for validation.")
+    ] = Settings.held_out,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 1000,
-    precision: Annotated[str, typer.Option(help="bf16, or 'no' for float32.")] = "bf16",
-    seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = 0,
+    precision: Annotated[str, typer.Option(help="bf16, or 'no' for float32.")] = Settings.precision,
+    seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = Settings.seed,
     initial: Annotated[
         Path | None,
         typer.Option("--from", exists=True, help="Start from this run: a ×2 body for ×3 and ×4."),
@@ -56,7 +65,6 @@ def train(
 
     try:
         from bnnup.train.loop import Trainer
-        from bnnup.train.settings import Settings
     except ModuleNotFoundError as error:
         raise TrainingError(f"{error}; training needs 'pip install bnnup[train]'") from error
     settings = Settings(

@@ -5,6 +5,8 @@ from math import cos, pi
 
 from bnnup.errors import TrainingError
 
+PRECISIONS = ("bf16", "no")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -25,7 +27,7 @@ class Settings:
     warm_up: float = 0.01  # share of the run with rising learning rate
     real_weights: float = 0.33  # share of the run before weights turn binary
     held_out: int = 12  # pictures
-    precision: str = "bf16"
+    precision: str = "bf16"  # of the step; "no" is float32
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -34,6 +36,14 @@ class Settings:
         for name in ("steps", "batch", "patch", "blocks", "channels", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("warm_up", "real_weights"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TrainingError(
+                    f"{name} is a share from 0 to below 1, not {getattr(self, name)}"
+                )
+        if self.precision not in PRECISIONS:
+            known = " or ".join(PRECISIONS)
+            raise TrainingError(f"precision is {known}, not {self.precision!r}")
         if self.minutes is not None and self.minutes <= 0:
             raise TrainingError(f"minutes must be above 0, not {self.minutes}")
 
