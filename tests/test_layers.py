@@ -7,10 +7,11 @@ from torch import nn
 from torch.nn import functional
 
 from bnnup import resize
-from bnnup.nn import EDSR, export
+from bnnup.nn import ARCHITECTURES, EDSR, export
 from bnnup.nn.layers import (
     Bicubic,
     BinaryConvolution,
+    ChannelAttention,
     Convolution,
     SignActivation,
     SignWeight,
@@ -165,14 +166,50 @@ def test_an_untrained_edsr_is_bicubic(scale: int):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_exported_edsr_equals_the_module(scale: int):
-    network = randomize(EDSR(scale, blocks=2, channels=16)).eval()
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_exported_network_equals_the_module(architecture: str, scale: int):
+    network = randomize(ARCHITECTURES[architecture](scale, 1, 8)).eval()
     program, tensors = export(network, scale)
     luma = np.random.default_rng(2).random((13, 11)).astype(np.float32)
     result = TorchBackend(Model(program, tensors), dtype=torch.float64).run(luma)
     with torch.no_grad():
-        expected = network.double()(torch.from_numpy(luma).double()[None, None])[0, 0]
-    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-3)
+        expected = network.double()(torch.from_numpy(luma).double()[None, None])[0, 0].numpy()
+    # Folded constants are rounded to float32, and add up over the layers.
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_binary_convolution_lies_under_a_full_precision_skip(architecture: str):
+    """With all corrections at zero, what enters the body leaves it: the flow is never cut."""
+    network = ARCHITECTURES[architecture](2, 1, 8).eval()
+    for layer in network.modules():
+        if isinstance(layer, BinaryConvolution):
+            nn.init.zeros_(layer.norm.weight)
+            if layer.activation is not None:
+                nn.init.ones_(layer.activation.slope)
+    features = torch.randn(1, 8, 6, 6)
+    with torch.no_grad():
+        flow = network.body(features)
+    gain = flow.flatten()[0] / features.flatten()[0]
+    assert 1 <= gain <= 2
+    torch.testing.assert_close(flow, gain * features)
+
+
+@pytest.mark.parametrize("window", [1, 5])
+def test_channel_attention_by_definition(window: int):
+    layer = randomize(ChannelAttention(6, 2, window))
+    x = torch.randn(1, 6, 5, 7)
+    border = window // 2
+    padded = np.pad(x[0].numpy(), ((0, 0), (border, border), (border, border)), mode="edge")
+    with torch.no_grad():
+        result = layer(x)[0].numpy()
+    parts = layer.constants()
+    for i in range(5):
+        for j in range(7):
+            mean = padded[:, i : i + window, j : j + window].mean((1, 2))
+            squeezed = np.maximum(parts["down"] @ mean + parts["down_bias"], 0)
+            gate = 1 / (1 + np.exp(-(parts["up"] @ squeezed + parts["up_bias"])))
+            np.testing.assert_allclose(result[:, i, j], x[0, :, i, j].numpy() * gate, atol=1e-5)
 
 
 def test_export_refuses_what_a_program_cannot_say():

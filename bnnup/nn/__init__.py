@@ -1,8 +1,21 @@
 """Networks as torch modules, and their export to programs."""
 
+from collections.abc import Callable
+
+from torch import nn
+
 from bnnup.nn.edsr import EDSR
 from bnnup.nn.export import export
+from bnnup.nn.rcan import RCAN
+from bnnup.nn.rdn import RDN
+from bnnup.nn.srresnet import SRResNet
 
-ARCHITECTURES = {"edsr": EDSR}
+# By name: (scale, blocks, channels) to a network.
+ARCHITECTURES: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "edsr": EDSR,
+    "srresnet": SRResNet,
+    "rcan": RCAN,
+    "rdn": RDN,
+}
 
-__all__ = ["ARCHITECTURES", "EDSR", "export"]
+__all__ = ["ARCHITECTURES", "EDSR", "RCAN", "RDN", "SRResNet", "export"]

@@ -206,6 +206,40 @@ class RPReLU(nn.Module):
         return torch.where(x >= 0, x, x * self.slope) + self.offset
 
 
+class ChannelAttention(Layer):
+    """x · sigmoid(up(relu(down(mean(x))))): RCAN's attention with a local mean, full precision.
+
+    ``window`` is the side of the square around each pixel that the mean covers. Zhang
+    et al., ECCV 2018, average over the whole picture instead, which no tile knows.
+    """
+
+    def __init__(self, channels: int, squeeze: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.down = nn.Conv2d(channels, squeeze, 1)
+        self.up = nn.Conv2d(squeeze, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x
+        if self.window > 1:
+            mean = functional.avg_pool2d(replicate_pad(x, self.window // 2), self.window, stride=1)
+        gate: Tensor = self.up(self.down(mean).relu()).sigmoid()
+        return x * gate
+
+    def operation(self, name: str, source: str) -> program.Operation:
+        return program.ChannelAttention(name, source, self.down.out_channels, self.window)
+
+    def constants(self) -> Constants:
+        down, up = self.down, self.up
+        assert down.bias is not None and up.bias is not None
+        return {
+            "down": _numpy(down.weight[:, :, 0, 0]),
+            "down_bias": _numpy(down.bias),
+            "up": _numpy(up.weight[:, :, 0, 0]),
+            "up_bias": _numpy(up.bias),
+        }
+
+
 class PixelShuffle(Layer):
     """(N, C·f², H, W) to (N, C, f·H, f·W)."""
 
