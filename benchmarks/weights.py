@@ -8,42 +8,24 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bnnup.benchmark import benchmark, mean
 from bnnup.cost import count
-from bnnup.upscaler import Upscaler
+from bnnup.train.queue import BENCHMARKS, score
 from bnnup.weights import Model, load_model, save_model
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-SETS = ("Set5", "Set14")
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
 HEADER = """\
 | model | scale | Set5 PSNR / SSIM | bicubic | Set14 PSNR / SSIM | bicubic | steps | bytes | \
 parameters | OPs at 320×180 |
 |---|---|---|---|---|---|---|---|---|---|
 """
-ORIGIN = {
-    "licence": "MIT",
-    "training_pictures": "freely licensed pictures only; sources in weights/ATTRIBUTION.md",
-}
-
-
-def score(model: Model, bench: Path) -> dict[str, dict[str, float]]:
-    """Mean scores of a model and of bicubic on each set."""
-    upscaler = Upscaler(model)
-    means = {
-        name: mean([row for _, row in benchmark(upscaler, bench / name / "HR")]) for name in SETS
-    }
-    return {
-        name: {key: round(value, 4) for key, value in vars(scores).items()}
-        for name, scores in means.items()
-    }
 
 
 def table_row(path: Path, model: Model) -> str:
     """One line of the table in weights/README.md."""
     scores, cost = model.about["scores"], count(model.program, 180, 320)
     cells = [path.stem.rsplit("-x", 1)[0], f"×{model.program.scale}"]
-    for name in SETS:
+    for name in BENCHMARKS:
         s = scores[name]
         cells.append(f"**{s['psnr']:.2f}** / {s['ssim']:.4f}")
         cells.append(f"{s['bicubic_psnr']:.2f} / {s['bicubic_ssim']:.4f}")
@@ -56,7 +38,7 @@ def main(bench: Path) -> None:
     rows = []
     for path in sorted(WEIGHTS.glob("*.safetensors")):
         model = load_model(path)
-        model = replace(model, about={**model.about, **ORIGIN, "scores": score(model, bench)})
+        model = replace(model, about={**model.about, "scores": score(model, bench)})
         save_model(model, path)
         rows.append(table_row(path, model))
         print(rows[-1], end="", flush=True)

@@ -16,12 +16,11 @@ from bnnup.errors import TrainingError
 from bnnup.torch_backend import TorchBackend
 from bnnup.train.data import WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
+from bnnup.train.queue import Network, run_queue
 from bnnup.train.settings import Settings
 from bnnup.weights import load_model
 
-TINY = Settings(
-    blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, precision="no", warm_up=0.2
-)
+TINY = Settings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
 
 
@@ -125,6 +124,7 @@ def test_an_interrupted_run_saves_and_goes_on(pictures: Path, tmp_path: Path):
 import os, signal
 from pathlib import Path
 from bnnup.train.loop import Trainer
+from bnnup.train.queue import Network, run_queue
 from bnnup.train.settings import Settings
 trainer = Trainer({TINY!r}, Path({str(pictures)!r}), Path({str(tmp_path)!r}))
 advance = trainer._advance
@@ -166,7 +166,7 @@ def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
 
 def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path):
     trained(TINY, pictures, tmp_path, stop_after=0)
-    with pytest.raises(TrainingError, match=r"learning_rate = 0\.002, not 0\.5"):
+    with pytest.raises(TrainingError, match=r"learning_rate = 0\.0015, not 0\.5"):
         Trainer(replace(TINY, learning_rate=0.5), pictures, tmp_path)
 
 
@@ -187,3 +187,28 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"junk")
     with pytest.raises(TrainingError, match="cannot read"):
         read_pair(tmp_path / "broken.png", 2)
+
+
+def test_the_queue_trains_publishes_and_goes_on_where_it_was_stopped(
+    pictures: Path, tmp_path: Path
+):
+    lines: list[str] = []
+    network = Network("tiny", "edsr", 1, 8)
+    runs, weights = tmp_path / "runs", tmp_path / "weights"
+
+    def run() -> list[str]:
+        lines.clear()
+        base = replace(TINY, steps=6)
+        options = {"validate_every": 2, "networks": (network,), "report": lines.append}
+        run_queue(pictures, runs, weights, base=base, **options)
+        return lines
+
+    assert sum("published" in line for line in run()) == 3
+    for scale in (2, 3, 4):
+        model = load_model(weights / f"tiny-x{scale}.safetensors")
+        assert model.program.scale == scale
+        assert model.about["licence"] == "MIT"
+    assert not any("published" in line for line in run()), "nothing is better than itself"
+    (runs / "tiny-x3-6" / CHECKPOINT).unlink()
+    (weights / "tiny-x3.safetensors").unlink()
+    assert [line for line in run() if "published" in line] == ["tiny-x3: published"]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bnnup import __version__
-from bnnup.cli import benchmark, train, upscale
+from bnnup.cli import benchmark, queue, train, upscale
 from bnnup.errors import BnnupError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (upscale.upscale, benchmark.benchmark, train.train):
+for command in (upscale.upscale, benchmark.benchmark, train.train, queue.queue):
     app.command()(command)
 
 

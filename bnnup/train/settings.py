@@ -23,8 +23,8 @@ class Settings:
     minutes: float | None = None
     batch: int = 16  # patches, per device
     patch: int = 32  # low-resolution pixels, each way
-    learning_rate: float = 2e-3  # Adam's, at its peak
-    warm_up: float = 0.01  # share of the run with rising learning rate
+    learning_rate: float = 1.5e-3  # Adam's, at its peak
+    warm_up: float = 0.03  # share of the run with rising learning rate
     real_weights: float = 0.33  # share of the run before weights turn binary
     held_out: int = 12  # pictures
     precision: str = "bf16"  # of the step; "no" is float32

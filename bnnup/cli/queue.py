@@ -1,0 +1,52 @@
+"""``bnnup queue``"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnnup.train.settings import Settings
+
+
+def queue(
+    pictures: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PICTURES", exists=True, file_okay=False, help="Folder of originals."
+        ),
+    ],
+    runs: Annotated[Path, typer.Option("-o", "--runs", help="Folder of the run folders.")],
+    weights: Annotated[
+        Path, typer.Option(help="Where trained models go, if better than what is there.")
+    ],
+    bench: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder with Set5/HR and Set14/HR, for the scores."
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Length of a ×2 run; ×3 and ×4 take half.")
+    ] = Settings.steps,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 1000,
+    compile_step: Annotated[
+        bool, typer.Option("--compile", help="Compile the step: slower start, then faster.")
+    ] = False,
+) -> None:
+    """Train every network that is missing or unfinished. May be killed and started again."""
+    from bnnup.errors import TrainingError
+
+    try:
+        from bnnup.train.queue import run_queue
+    except ModuleNotFoundError as error:
+        raise TrainingError(f"{error}; training needs 'pip install bnnup[train]'") from error
+    run_queue(
+        pictures,
+        runs,
+        weights,
+        base=Settings(steps=steps),
+        validate_every=validate_every,
+        bench=bench,
+        compile_step=compile_step,
+        report=typer.echo,
+    )
