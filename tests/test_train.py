@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from bnnup import metrics, resize
+from bnnup.cli import app
 from bnnup.errors import TrainingError
 from bnnup.torch_backend import TorchBackend
 from bnnup.train.data import WHITE, PatchPool, hold_out, list_pictures, read_pair
@@ -212,3 +214,15 @@ def test_the_queue_trains_publishes_and_goes_on_where_it_was_stopped(
     (runs / "tiny-x3-6" / CHECKPOINT).unlink()
     (weights / "tiny-x3.safetensors").unlink()
     assert [line for line in run() if "published" in line] == ["tiny-x3: published"]
+
+
+def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_path: Path):
+    options = "--blocks 1 --channels 8 --steps 6 --batch 2 --patch 8 --held-out 1"
+    command = ["train", str(pictures), "-o", str(tmp_path / "run"), *options.split()]
+    stopped = CliRunner().invoke(app, [*command, "--stop-after", "0"])
+    assert stopped.exit_code == 0
+    resumed = CliRunner().invoke(app, command)
+    assert resumed.exit_code == 0
+    assert "resumed at step 1" in resumed.output
+    assert "finished after 6 steps" in resumed.output
+    assert load_model(tmp_path / "run" / MODEL).program.scale == 2
