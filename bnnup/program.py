@@ -305,8 +305,9 @@ class Program:
     values: Mapping[str, Value] = dataclasses.field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        # Values from a file are not quoted before they are known to be short and flat.
         if not _is_int(self.scale) or not 1 <= self.scale <= MAX_SCALE:
-            raise WeightsError(f"scale must be a number from 1 to {MAX_SCALE}, not {self.scale!r}")
+            raise WeightsError(f"scale must be a whole number from 1 to {MAX_SCALE}")
         if not 1 <= len(self.operations) <= MAX_OPERATIONS:
             raise WeightsError(f"a program has 1 to {MAX_OPERATIONS} operations")
         values = {INPUT: Value(1, 1, Fraction(0))}
@@ -322,8 +323,9 @@ class Program:
 
     @staticmethod
     def _infer(operation: Operation, values: Mapping[str, Value]) -> Value:
-        if not 1 <= len(operation.name) <= MAX_NAME:
-            raise operation.fail(f"a name has 1 to {MAX_NAME} characters")
+        for entry in dataclasses.fields(operation):
+            if not _is_sound(entry.type, getattr(operation, entry.name)):
+                raise WeightsError(f"{operation.op}: field {entry.name!r} is malformed")
         if operation.name in values:
             raise operation.fail("the name is used twice")
         for name in operation.inputs():
@@ -387,27 +389,29 @@ def _read_operation(entry: Any) -> Operation:
             f"unknown operation {entry['op'][:MAX_NAME]!r}; this version knows "
             f"{', '.join(OPERATIONS)}: a newer bnnup may be needed"
         )
-    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    fields = [field.name for field in dataclasses.fields(kind)]
     if set(entry) != {"op", *fields}:
         raise WeightsError(f"a {kind.op} has exactly the fields {', '.join(fields)}")
-    return kind(**{name: _read_field(kind, name, entry[name]) for name in fields})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in entry.items()
+        if name != "op"
+    }
+    return kind(**values)
 
 
-def _read_field(kind: type[Operation], name: str, value: Any) -> Any:
-    annotation = kind.__dataclass_fields__[name].type
-    if annotation is int and _is_int(value) and 0 < value <= MAX_CHANNELS:
-        return value
-    if annotation is str and _is_name(value):
-        return value
-    if annotation == tuple[str, ...] and isinstance(value, list) and len(value) <= MAX_CHANNELS:
-        names = [part for part in value if _is_name(part)]
-        if names == value:
-            return tuple(names)
-    raise WeightsError(f"{kind.op}: field {name!r} is malformed")
+def _is_sound(annotation: object, value: Any) -> bool:
+    """Whether a field has its annotated type and is within the limits."""
+    if annotation is int:
+        return _is_int(value) and 1 <= value <= MAX_CHANNELS
+    if annotation is str:
+        return _is_name(value)
+    return isinstance(value, tuple) and len(value) <= MAX_CHANNELS and all(map(_is_name, value))
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= MAX_NAME
+    """Printable, so that every message, tensor name and encoding can hold it."""
+    return isinstance(value, str) and 1 <= len(value) <= MAX_NAME and value.isprintable()
 
 
 def _is_int(value: object) -> bool:

@@ -18,6 +18,7 @@ Sample = TypeVar("Sample", np.uint8, np.uint16, np.float32)
 Progress = Callable[[int, int], None]  # input pixels done, input pixels in all
 
 TILE = 256  # input pixels each way
+MARGIN = 2  # input pixels each way that chroma's bicubic and alpha's range look at
 WHITES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
@@ -76,15 +77,16 @@ class Upscaler:
         if pixels.dtype not in WHITES:
             raise TypeError(f"pixels are uint8, uint16 or float32, not {pixels.dtype}")
         if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))):
-            raise ValueError(f"pixels are (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
+            raise ValueError(f"pixels are (H, W) or (H, W, 2 to 4), not {pixels.shape}")
         if 0 in pixels.shape:
             raise ValueError(f"a picture without pixels: {pixels.shape}")
         height, width = pixels.shape[:2]
         white = np.float32(WHITES[pixels.dtype])
         shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
         result = np.empty(shape, pixels.dtype)
+        halo = max(self.model.program.halo, MARGIN)
         done = 0
-        for tile in plan_tiles(height, width, self.tile, self.model.program.halo):
+        for tile in plan_tiles(height, width, self.tile, halo):
             part = pixels[tile.outer].astype(np.float32) / white
             tile.place(_quantize(self._enlarge_part(part), result.dtype), result, self.scale)
             done += pixels[tile.core].shape[0] * pixels[tile.core].shape[1]

@@ -6,7 +6,6 @@ wrong with it ends as one WeightsError.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from bnnup.errors import WeightsError
+from bnnup.files import replacing
 from bnnup.program import Program, TensorSpec
 
 FORMAT_VERSION = 1
 MAX_FILE = 256 << 20  # bytes; the largest published binary network is below 1 % of it
 MAX_HEADER = 4 << 20  # bytes; a program of 4096 operations fits
+MAX_LEVELS = 32  # objects within objects in ``about``; deeper ones exhaust recursion
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,18 @@ def serialize(model: Model) -> bytes:
         "format": "bnnup",
         "format_version": str(FORMAT_VERSION),
         "program": model.program.to_json(),
-        "about": json.dumps(model.about, ensure_ascii=False),
+        "about": json.dumps(model.about, ensure_ascii=False, allow_nan=False),
     }
     return save({name: np.ascontiguousarray(t) for name, t in model.tensors.items()}, metadata)
 
 
 def save_model(model: Model, path: Path) -> None:
     """Writes a model file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(serialize(model))
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(serialize(model))
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> Model:
@@ -105,6 +103,8 @@ def load_model(path: Path) -> Model:
 def _read(path: Path) -> Model:
     try:
         size = path.stat().st_size
+        if not path.is_file():  # opening a pipe would wait for somebody to write to it
+            raise WeightsError("not a file")
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
     except OSError as error:
@@ -116,7 +116,9 @@ def _read(path: Path) -> Model:
             metadata = file.metadata() or {}
             program = _read_program(metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever numpy raises for a dtype or shape that it lacks
         raise WeightsError(f"not a sound .safetensors file: {error}") from error
     return Model(program, tensors, _read_about(metadata))
 
@@ -135,8 +137,18 @@ def _read_program(metadata: Mapping[str, str]) -> Program:
 def _read_about(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         about = json.loads(metadata.get("about", "{}"))
+        if not isinstance(about, dict) or not _is_flat(about, MAX_LEVELS):
+            raise WeightsError(f"'about' is not an object of at most {MAX_LEVELS} levels")
+        # Python reads numbers and text that cannot be written again: NaN, lone surrogates.
+        json.dumps(about, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"'about' is not JSON: {error}") from error
-    if not isinstance(about, dict):
-        raise WeightsError("'about' is not an object")
     return about
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    """Whether a JSON value nests at most ``levels`` deep."""
+    if not isinstance(value, dict | list):
+        return True
+    children = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(child, levels - 1) for child in children)

@@ -1,5 +1,6 @@
 """The table of models, and the way from a name to a file."""
 
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -33,14 +34,16 @@ def bundled_folder() -> Path:
 
 
 def find_model(name: str, scale: int) -> Path:
-    """The file of a model given by path or by name; ModelNotFoundError lists the names."""
-    path = Path(name)
-    if path.suffix == ".safetensors" or path.exists():
-        if not path.is_file():
-            raise ModelNotFoundError(f"no such model file: {name}")
-        return path
+    """The file of a model given by name or by path; ModelNotFoundError lists the names.
+
+    A name wins over a file or folder in the working directory that happens to share it.
+    """
     for entry in ZOO:
         if entry.name == name and scale in entry.scales:
             return entry.path(scale)
-    known = ", ".join(f"{entry.name} (×{'×'.join(map(str, entry.scales))})" for entry in ZOO)
+    if os.path.isfile(name):  # unlike Path.is_file, false for names that no system takes
+        return Path(name)
+    if name.endswith(".safetensors"):
+        raise ModelNotFoundError(f"no such model file: {name}")
+    known = ", ".join(f"{entry.name} (×{' ×'.join(map(str, entry.scales))})" for entry in ZOO)
     raise ModelNotFoundError(f"no model {name!r} for ×{scale}; known: {known}, or a path to a file")

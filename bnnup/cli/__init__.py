@@ -6,6 +6,7 @@ Only typer and the standard library may be imported before a command runs, so th
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -42,10 +43,13 @@ def options(
 
 def main() -> None:
     """Runs the command line. A user's mistake is one red line and exit code 1."""
+    debug = bool(os.environ.get("BNNUP_DEBUG"))
+    if not (debug or sys.warnoptions):
+        warnings.simplefilter("ignore")  # libraries' remarks on odd files are for developers
     try:
         app()
     except BnnupError as error:
-        if os.environ.get("BNNUP_DEBUG"):
+        if debug:
             raise
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)

@@ -17,10 +17,11 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Progress]:
         yield lambda done, total: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, visible=False)
+        task = bar.add_task(escape(label), visible=False)
         began = time.monotonic()
 
         def show(done: int, total: int) -> None:

@@ -38,8 +38,9 @@ def upscale(
 
     target = output or source.with_name(f"{source.stem}_x{scale}{source.suffix}")
     image.check_writable(target, force=force)
-    upscaler = load(model, scale=scale, tile=tile)
     picture = image.read_picture(source)
+    image.check_fits(picture, target, scale)
+    upscaler = load(model, scale=scale, tile=tile)
     with progress_bar(source.name, quiet=as_json) as progress, report.stopwatch() as seconds:
         pixels = upscaler.enlarge(picture.pixels, progress)
     image.write_picture(image.Picture(pixels, picture.info), target)

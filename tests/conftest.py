@@ -1,0 +1,57 @@
+"""What several test files share: small networks made on the spot, and the pictures to test on.
+
+Nothing here needs trained weights or a network connection.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bnnup.weights import Model, save_model
+
+# On networks this small, threads of torch wait for each other more than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def data() -> Path:
+    """Folder of benchmark and training pictures, which are not part of the project."""
+    folder = Path(os.environ.get("BNNUP_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no pictures in {folder}; set BNNUP_DATA to the folder that holds bench/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[int, Model]:
+    """A network per scale: EDSR, 1 block of 8 channels, every parameter random."""
+    import torch
+
+    from bnnup.nn import EDSR, export
+
+    made = {}
+    for scale in (2, 3, 4):
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(scale)
+            network = EDSR(scale, blocks=1, channels=8).eval()
+            for name, tensor in network.state_dict().items():
+                if "num_batches" in name:
+                    continue
+                if "running_var" in name:
+                    tensor.uniform_(0.5, 2)
+                else:
+                    tensor.add_(torch.randn(tensor.shape) * 0.3)
+            made[scale] = Model(*export(network, scale), {"architecture": "edsr"})
+    return made
+
+
+@pytest.fixture(scope="session")
+def model_files(models: dict[int, Model], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the same networks: tiny-x2.safetensors, -x3 and -x4."""
+    folder = tmp_path_factory.mktemp("models")
+    for scale, model in models.items():
+        save_model(model, folder / f"tiny-x{scale}.safetensors")
+    return folder

@@ -1,0 +1,371 @@
+"""The command line: what it writes, what it prints where, and how it says no."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bnnup import __version__, cli
+from bnnup.cli import progress
+
+HEAVY = ("torch", "numpy", "PIL", "huggingface_hub", "safetensors", "rich.progress")
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the program as its entry point does, without the cost of a new process."""
+    for name in ("BNNUP_DEBUG", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["bnnup", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        assert isinstance(code, int)
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a picture of 12×9 pixels, photo.jpg."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(model_files: Path) -> Path:
+    return model_files / "tiny-x2.safetensors"
+
+
+def test_starting_loads_nothing_heavy() -> None:
+    script = f"import sys, bnnup.cli; print(*(m for m in {HEAVY} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("command", [[], ["upscale"], ["benchmark"], ["train"]], ids=str)
+def test_help(run: Run, command: list[str]) -> None:
+    done = run(*command, "--help")
+    assert done.code == 0
+    assert "Usage" in done.out
+    assert done.err == ""
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == Result(0, f"bnnup {__version__}\n", "")
+
+
+def test_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bnnup", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"bnnup {__version__}\n"
+
+
+# bnnup upscale
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_result_lies_beside_the_input(
+    run: Run, folder: Path, model_files: Path, scale: int
+) -> None:
+    model = model_files / f"tiny-x{scale}.safetensors"
+    done = run("upscale", folder / "photo.jpg", "-s", scale, "-m", model)
+    assert done.code == 0
+    assert done.out == ""
+    assert f"{12 * scale}×{9 * scale}" in done.err
+    assert sorted(os.listdir(folder)) == ["photo.jpg", f"photo_x{scale}.jpg"]
+    with Image.open(folder / f"photo_x{scale}.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (12 * scale, 9 * scale))
+
+
+def test_output_names_the_format(run: Run, folder: Path, tiny: Path) -> None:
+    target = folder / "größer 大.PNG"
+    assert run("upscale", folder / "photo.jpg", "-m", tiny, "-o", target).code == 0
+    with Image.open(target) as image:
+        assert (image.format, image.size) == ("PNG", (24, 18))
+
+
+def test_tile_does_not_change_the_result(run: Run, folder: Path, tiny: Path) -> None:
+    for name, options in ("whole.png", []), ("tiled.png", ["--tile", 5]):
+        options = [*options, "-m", tiny, "-o", folder / name]
+        assert run("upscale", folder / "photo.jpg", *options).code == 0
+    with Image.open(folder / "whole.png") as whole, Image.open(folder / "tiled.png") as tiled:
+        np.testing.assert_array_equal(np.asarray(tiled), np.asarray(whole))
+
+
+def test_json_is_one_object_on_standard_output(run: Run, folder: Path, tiny: Path) -> None:
+    done = run("upscale", folder / "photo.jpg", "-m", tiny, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("\n") == 1
+    report = json.loads(done.out)
+    assert list(report) == [
+        "output",
+        "model",
+        "backend",
+        "scale",
+        "width",
+        "height",
+        "model_bytes",
+        "fp32_bytes",
+        "parameters",
+        "binary_macs",
+        "full_macs",
+        "ops",
+        "seconds",
+        "megapixels_per_second",
+    ]
+    assert report["output"] == str(folder / "photo_x2.jpg")
+    assert (report["scale"], report["width"], report["height"]) == (2, 24, 18)
+    assert report["model_bytes"] == tiny.stat().st_size
+    # 1 block of 8 channels: two layers of 8 · 8 · 9 signs; head 8 · 9, tail 8 · 4 · 9.
+    assert report["binary_macs"] == 2 * 576 * 12 * 9
+    assert report["full_macs"] == (72 + 288) * 12 * 9
+    assert report["ops"] == (1152 // 64 + 360) * 12 * 9
+    assert report["fp32_bytes"] == 4 * report["parameters"]
+    assert report["seconds"] > 0
+
+
+def test_alpha_counts_as_work(run: Run, folder: Path, tiny: Path) -> None:
+    """It goes through the network as luma does."""
+    for mode in ("RGB", "RGBA", "L", "LA"):
+        Image.new(mode, (12, 9)).save(folder / f"{mode}.png")
+    macs = {
+        mode: json.loads(run("upscale", folder / f"{mode}.png", "-m", tiny, "--json").out)["ops"]
+        for mode in ("RGB", "RGBA", "L", "LA")
+    }
+    assert macs["L"] == macs["RGB"]
+    assert macs["LA"] == macs["RGBA"] == 2 * macs["RGB"]
+
+
+def test_existing_file_is_not_overwritten(run: Run, folder: Path, tiny: Path) -> None:
+    target = folder / "photo_x2.jpg"
+    target.write_bytes(b"precious")
+    done = run("upscale", folder / "photo.jpg", "-m", tiny)
+    assert done.code == 1
+    assert "--force" in done.err
+    assert target.read_bytes() == b"precious"
+    assert run("upscale", folder / "photo.jpg", "-m", tiny, "--force").code == 0
+    with Image.open(target) as image:
+        assert image.size == (24, 18)
+
+
+def test_input_is_only_overwritten_by_force(run: Run, folder: Path, tiny: Path) -> None:
+    source = folder / "photo.jpg"
+    before = source.read_bytes()
+    assert run("upscale", source, "-m", tiny, "-o", source).code == 1
+    assert source.read_bytes() == before
+    assert run("upscale", source, "-m", tiny, "-o", source, "--force").code == 0
+    with Image.open(source) as image:
+        assert image.size == (24, 18)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upscale"],
+        ["upscale", "absent.jpg"],
+        ["upscale", "."],
+        ["upscale", "photo.jpg", "-s", "1"],
+        ["upscale", "photo.jpg", "-s", "5"],
+        ["upscale", "photo.jpg", "-s", "2.5"],
+        ["upscale", "photo.jpg", "--tile", "0"],
+        ["upscale", "photo.jpg", "--sharpen"],
+        ["enhance", "photo.jpg"],
+        ["benchmark"],
+        ["benchmark", "--hr", "absent"],
+        [],
+    ],
+    ids=lambda arguments: " ".join(arguments) or "nothing",
+)
+def test_wrong_usage_is_exit_code_2(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    assert run(*arguments).code == 2
+    assert os.listdir(folder) == ["photo.jpg"]
+
+
+MISTAKES: dict[str, tuple[str, list[str]]] = {
+    "unknown-model": ("known: edsr", ["photo.jpg", "-m", "esrgan"]),
+    "model-file-missing": ("no such model file", ["photo.jpg", "-m", "absent.safetensors"]),
+    "model-name-endless": ("no model", ["photo.jpg", "-m", "m" * 5000]),
+    "model-is-a-folder": ("no model", ["photo.jpg", "-m", "folder"]),
+    "model-broken": ("broken.safetensors", ["photo.jpg", "-m", "broken.safetensors"]),
+    "model-of-another-scale": ("enlarges ×2, not ×3", ["photo.jpg", "-m", "TINY", "-s", "3"]),
+    "picture-broken": ("broken.jpg", ["broken.jpg", "-m", "TINY"]),
+    "picture-cut": ("cut.jpg", ["cut.jpg", "-m", "TINY"]),
+    "ending-unknown": (".xyz", ["photo.jpg", "-m", "TINY", "-o", "out.xyz"]),
+    "ending-missing": ("ending", ["photo.jpg", "-m", "TINY", "-o", "out"]),
+    "ending-of-input": ("ending", ["misnamed.txt", "-m", "TINY"]),
+    "folder-missing": ("no folder", ["photo.jpg", "-m", "TINY", "-o", "absent/out.jpg"]),
+    "output-is-a-folder": ("is a folder", ["photo.jpg", "-m", "TINY", "-o", "folder.jpg"]),
+    "output-name-endless": ("out", ["photo.jpg", "-m", "TINY", "-o", f"{'out' * 100}.jpg"]),
+    "alpha-to-jpeg": ("transparency", ["alpha.png", "-m", "TINY", "-o", "out.jpg"]),
+    "no-originals": ("no pictures", ["--hr", "folder", "-m", "TINY"]),
+}
+
+
+@pytest.mark.parametrize(("reason", "arguments"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_one_line_and_exit_code_1(
+    run: Run,
+    folder: Path,
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "folder").mkdir()
+    (folder / "folder.jpg").mkdir()
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.safetensors").write_bytes(tiny.read_bytes()[:-1])
+    (folder / "cut.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:-200])
+    (folder / "misnamed.txt").write_bytes((folder / "photo.jpg").read_bytes())
+    Image.new("RGBA", (4, 4)).save(folder / "alpha.png")
+    before = sorted(folder.rglob("*"))
+    command = "benchmark" if "--hr" in arguments else "upscale"
+    for as_json in [], ["--json"]:
+        done = run(command, *(tiny if a == "TINY" else a for a in arguments), *as_json)
+        assert done.code == 1
+        if command == "upscale" or as_json:
+            assert done.out == ""
+        assert done.err.startswith("error: ")
+        assert done.err.count("\n") == 1
+        assert reason in done.err
+        assert sorted(folder.rglob("*")) == before
+
+
+def test_folder_named_like_a_model_is_not_in_its_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bnnup.zoo import find_model
+
+    monkeypatch.chdir(folder)
+    expected = find_model("edsr", 2)
+    (folder / "edsr").mkdir()
+    assert find_model("edsr", 2) == expected
+    assert expected.name == "edsr-x2.safetensors"
+
+
+def test_debugging_shows_the_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bnnup.errors import ModelNotFoundError
+
+    monkeypatch.setenv("BNNUP_DEBUG", "1")
+    arguments = ["bnnup", "upscale", str(folder / "photo.jpg"), "-m", "esrgan"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(ModelNotFoundError):
+        cli.main()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals to a process itself are different there")
+def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Path) -> None:
+    """The signal comes when the picture is half done."""
+    script = (
+        "import os, signal, sys\n"
+        "from bnnup import cli, upscaler\n"
+        "enlarge = upscaler.Upscaler.enlarge\n"
+        "def interrupted(self, pixels, progress=None):\n"
+        "    return enlarge(self, pixels, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
+        "upscaler.Upscaler.enlarge = interrupted\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "upscale", folder / "photo.jpg", "-m", tiny],
+        capture_output=True,
+        text=True,
+        # A shell's background jobs ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert os.listdir(folder) == ["photo.jpg"]
+
+
+# The progress bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("label", ["photo.jpg", "[/bold]", "[red]photo[1].jpg"])
+def test_progress_shows_any_name(monkeypatch: pytest.MonkeyPatch, label: str) -> None:
+    """Brackets are mark-up to rich, but part of a file's name."""
+    monkeypatch.setattr(progress, "MOMENT", -1)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress.progress_bar(label, quiet=False) as show:
+        show(1, 2)
+        show(2, 2)
+    written = sys.stderr.getvalue()
+    assert label in written
+    assert "100%" in written
+
+
+@pytest.mark.parametrize(("stream", "quiet"), [(Terminal, True), (io.StringIO, False)])
+def test_progress_is_silent_where_nobody_watches(
+    monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], quiet: bool
+) -> None:
+    monkeypatch.setattr(progress, "MOMENT", -1)
+    monkeypatch.setattr(sys, "stderr", stream())
+    with progress.progress_bar("photo.jpg", quiet=quiet) as show:
+        show(1, 1)
+    assert sys.stderr.getvalue() == ""
+
+
+# bnnup benchmark
+
+
+def test_benchmark_json(run: Run, tmp_path: Path, tiny: Path) -> None:
+    for name, size in ("b", (40, 33)), ("a", (35, 48)):
+        pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    done = run("benchmark", "--hr", tmp_path, "-m", tiny, "-s", 2, "--json")
+    assert (done.code, done.err) == (0, "")
+    document = json.loads(done.out)
+    assert list(document) == ["model", "scale", "pictures", "mean"]
+    assert (document["model"], document["scale"]) == (str(tiny), 2)
+    assert [picture["name"] for picture in document["pictures"]] == ["a", "b"]
+    scores = ["psnr", "ssim", "bicubic_psnr", "bicubic_ssim"]
+    for picture in document["pictures"]:
+        assert list(picture) == ["name", *scores]
+    for score in scores:
+        values = [picture[score] for picture in document["pictures"]]
+        assert document["mean"][score] == pytest.approx(sum(values) / 2)
+
+
+def test_benchmark_prints_a_line_per_picture(run: Run, tmp_path: Path, tiny: Path) -> None:
+    Image.new("L", (40, 40), 128).save(tmp_path / "flat.png")
+    done = run("benchmark", "--hr", tmp_path, "-m", tiny)
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == ["picture", "flat", "mean"]
