@@ -74,7 +74,7 @@ def read_picture(path: Path) -> Picture:
         with Image.open(path) as image:
             image.load()
             upright = _turn_upright(image)
-            return Picture(to_pixels(upright), _kept_info(upright))
+            return Picture(to_pixels(upright), kept_info(upright))
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
@@ -94,7 +94,8 @@ def _turn_upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
 
 
-def _kept_info(image: Image.Image) -> dict[str, Any]:
+def kept_info(image: Image.Image) -> dict[str, Any]:
+    """Metadata of an image that holds for the larger one as well."""
     info = {key: image.info[key] for key in KEPT if key in image.info}
     if image.mode in ("CMYK", "LAB"):  # the profile tells of inks, the pixels are now RGB
         info.pop("icc_profile", None)

@@ -68,8 +68,9 @@ class Upscaler:
         (H, W, 4), the last channel being alpha. Results are clipped to the range.
         """
         if isinstance(picture, Image.Image):
-            pixels = self.enlarge(image.to_pixels(picture), progress)
-            return image.from_pixels(pixels)
+            enlarged = image.from_pixels(self.enlarge(image.to_pixels(picture), progress))
+            enlarged.info.update(image.kept_info(picture))
+            return enlarged
         return self.enlarge(picture, progress)
 
     def enlarge(self, pixels: NDArray[Sample], progress: Progress | None = None) -> NDArray[Sample]:
@@ -126,7 +127,8 @@ def _neighbourhood(plane: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.
 
 def _quantize(pixels: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
     """Float in about [0, 1] to the dtype's range, clipped, integers rounded half up."""
-    pixels = pixels.clip(0, 1)
+    # Not ``clip``, which lets NaN through: what it becomes as an integer depends on the CPU.
+    pixels = np.fmin(np.fmax(pixels, 0), 1)
     if dtype == np.float32:
         return pixels.astype(dtype)
     scaled = np.floor(pixels * np.float32(WHITES[dtype]) + np.float32(0.5))

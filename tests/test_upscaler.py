@@ -104,6 +104,14 @@ def test_images_come_back_as_images(models: dict[int, Model], mode: str, result:
     assert (enlarged.mode, enlarged.size) == (result, (16, 10))
 
 
+def test_images_keep_what_still_holds(models: dict[int, Model]) -> None:
+    image = Image.fromarray(noise(5, 8)).convert("P")
+    image.info |= {"icc_profile": b"profile", "dpi": (300, 300), "transparency": 3}
+    enlarged = Upscaler(models[2])(image)
+    assert enlarged.mode == "RGBA"
+    assert enlarged.info == {"icc_profile": b"profile", "dpi": (300, 300)}
+
+
 def test_views_and_orders_of_memory_do_not_matter(models: dict[int, Model]) -> None:
     upscaler = Upscaler(models[2])
     pixels = noise(9, 7, 3)
@@ -227,6 +235,24 @@ def test_every_level_survives(dtype: Any) -> None:
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
     else:
         np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_overflow_in_a_network_is_black_on_every_machine(dtype: Any) -> None:
+    """inf − inf: finite weights do not make finite pictures."""
+    program = Program(
+        2,
+        (
+            Convolution("huge", "luma", 2, 1),
+            Convolution("huger", "huge", 2, 1),
+            Convolution("copy", "huger", 4, 1),
+            PixelShuffle("result", "copy", 2),
+        ),
+    )
+    tensors = {k: np.full(s.shape, 3e38, np.float32) for k, s in program.tensors().items()}
+    tensors["copy.weight"][:, 1] *= -1
+    result = Upscaler(Model(program, tensors))(np.full((3, 3), white(dtype), dtype))
+    np.testing.assert_array_equal(result, np.zeros((6, 6), dtype))
 
 
 # Tiles
