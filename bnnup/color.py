@@ -14,7 +14,9 @@ CB_SPAN, CR_SPAN = np.float32(2 * (1 - 0.114)), np.float32(2 * (1 - 0.299))
 
 def luma(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W, 3) R'G'B' in [0, 1] to (H, W) Y' in [0, 1]."""
-    y: NDArray[np.float32] = KR * rgb[..., 0] + KG * rgb[..., 1] + KB * rgb[..., 2]
+    red, green, blue = (rgb[..., i] for i in range(3))
+    # Differences first: of a grey pixel they vanish, and its luma is its value to the bit.
+    y: NDArray[np.float32] = green + KR * (red - green) + KB * (blue - green)
     return y
 
 
@@ -31,6 +33,6 @@ def merge(
 ) -> NDArray[np.float32]:
     """Y', Cb and Cr, each (H, W), to (H, W, 3) R'G'B', not clipped."""
     red = y + CR_SPAN * cr
+    green = y - CR_SPAN * KR / KG * cr - CB_SPAN * KB / KG * cb
     blue = y + CB_SPAN * cb
-    green = (y - KR * red - KB * blue) / KG
     return np.stack([red, green, blue], axis=-1)

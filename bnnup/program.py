@@ -25,7 +25,7 @@ INPUT = "luma"
 # Limits for files from strangers: far above any network in the literature, far
 # below what could exhaust memory before the tensors themselves are compared.
 MAX_OPERATIONS = 4096
-MAX_CHANNELS = 4096
+MAX_CHANNELS = 4096  # of one value, per input pixel: at ×2, a quarter of it
 MAX_SCALE = 8
 MAX_NAME = 128
 MAX_WINDOW = 63
@@ -332,8 +332,8 @@ class Program:
             if name not in values:
                 raise operation.fail(f"reads {name!r}, which no earlier operation makes")
         value = operation.infer([values[name] for name in operation.inputs()])
-        if not 1 <= value.channels <= MAX_CHANNELS:
-            raise operation.fail(f"channels must be 1 to {MAX_CHANNELS}, not {value.channels}")
+        if value.channels * value.factor**2 > MAX_CHANNELS:
+            raise operation.fail(f"makes more than {MAX_CHANNELS} samples of each input pixel")
         if value.factor > MAX_SCALE:
             raise operation.fail(f"enlarges by more than {MAX_SCALE}")
         return value
@@ -351,6 +351,15 @@ class Program:
     def inputs(self, operation: Operation) -> list[Value]:
         """What an operation of this program reads."""
         return [self.values[name] for name in operation.inputs()]
+
+    def releases(self) -> list[tuple[str, ...]]:
+        """For each operation, the values that nothing reads after it."""
+        last = {name: i for i, o in enumerate(self.operations) for name in (o.name, *o.inputs())}
+        del last[self.result]
+        dead: list[list[str]] = [[] for _ in self.operations]
+        for name, i in last.items():
+            dead[i].append(name)
+        return [tuple(names) for names in dead]
 
     def tensors(self) -> dict[str, TensorSpec]:
         """Every tensor that the program needs, by full name."""

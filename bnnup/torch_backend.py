@@ -29,13 +29,17 @@ class TorchBackend:
     ) -> None:
         self.program = model.program
         self.device, self.dtype = torch.device(device), dtype
-        self.tensors = {name: self._load(t) for name, t in model.tensors.items()}
-        for operation in model.program.operations:
-            if isinstance(operation, program.BinaryConvolution):
-                (value,) = model.program.inputs(operation)
-                weight = model.tensors[f"{operation.name}.weight"]
-                signs = packing.unpack_weight(weight, value.channels)
-                self.tensors[f"{operation.name}.weight"] = self._load(signs)
+        self.parts = [self._load_parts(model, o) for o in model.program.operations]
+
+    def _load_parts(self, model: Model, operation: program.Operation) -> dict[str, Tensor]:
+        inputs = model.program.inputs(operation)
+        parts = {}
+        for part in operation.tensors(inputs):
+            array = model.tensors[f"{operation.name}.{part}"]
+            if array.dtype == np.uint8:
+                array = packing.unpack_weight(array, inputs[0].channels)
+            parts[part] = self._load(array)
+        return parts
 
     def _load(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
@@ -44,15 +48,14 @@ class TorchBackend:
     def run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         """(H, W) luma, black 0 and white 1, to (scale·H, scale·W), not clipped."""
         values = {program.INPUT: self._load(luma)[None, None]}
-        for operation in self.program.operations:
+        releases = self.program.releases()
+        for operation, parts, dead in zip(
+            self.program.operations, self.parts, releases, strict=True
+        ):
             inputs = [values[name] for name in operation.inputs()]
-            prefix = f"{operation.name}."
-            parts = {
-                name.removeprefix(prefix): tensor
-                for name, tensor in self.tensors.items()
-                if name.startswith(prefix)
-            }
             values[operation.name] = RUN[type(operation)](operation, parts, *inputs)
+            for name in dead:
+                del values[name]
         result: NDArray[np.float32] = values[self.program.result][0, 0].float().cpu().numpy()
         return result
 

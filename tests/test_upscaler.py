@@ -152,10 +152,7 @@ def test_load_finds_a_file(model_files: Any) -> None:
 # Colour and alpha
 
 
-ROUNDS = pytest.mark.xfail(reason="color.split and color.merge round grey", strict=True)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, pytest.param(np.uint16, marks=ROUNDS), np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_grey_rgb_stays_grey_and_is_the_grey_result(models: dict[int, Model], dtype: Any) -> None:
     upscaler = Upscaler(models[2])
     grey = noise(40, 50, dtype=dtype)

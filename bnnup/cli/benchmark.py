@@ -2,12 +2,21 @@
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bnnup.cli.upscale import ModelName, Scale
+
+if TYPE_CHECKING:
+    from bnnup.benchmark import Scores
+
+
+def finite(scores: "Scores") -> dict[str, float | None]:
+    """Scores for JSON, which has no infinity: the PSNR of equal pictures becomes null."""
+    return {name: value if isfinite(value) else None for name, value in asdict(scores).items()}
 
 
 def benchmark(
@@ -35,8 +44,8 @@ def benchmark(
             typer.echo(line(name, row.psnr, row.ssim, row.bicubic_psnr, row.bicubic_ssim))
     mean = scores.mean([row for _, row in rows])
     if as_json:
-        pictures = [{"name": name, **asdict(row)} for name, row in rows]
-        document = {"model": model, "scale": scale, "pictures": pictures, "mean": asdict(mean)}
-        typer.echo(json.dumps(document))
+        pictures = [{"name": name, **finite(row)} for name, row in rows]
+        document = {"model": model, "scale": scale, "pictures": pictures, "mean": finite(mean)}
+        typer.echo(json.dumps(document, allow_nan=False))
     else:
         typer.echo(line("mean", mean.psnr, mean.ssim, mean.bicubic_psnr, mean.bicubic_ssim))
