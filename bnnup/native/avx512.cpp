@@ -1,0 +1,133 @@
+// AVX-512 with VPOPCNTDQ (Intel since Ice Lake, AMD since Zen 4).
+
+#include "kernel.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "nines.h"
+#include "target.h"
+
+namespace bnnup {
+namespace {
+
+bool supported() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq")
+        && __builtin_cpu_supports("fma");
+}
+
+TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,fma")
+
+using Vec = __m512;
+using Mask = __mmask16;
+constexpr int WORDS = 8;
+constexpr int PIXELS = 12;
+constexpr int DOTS = 4;
+
+inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
+inline Vec load(const float* p, int n) { return _mm512_maskz_loadu_ps(Mask((1u << n) - 1), p); }
+inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+inline void store(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, Mask((1u << n) - 1), v); }
+inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
+inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+inline Vec multiply(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline Mask negative(Vec v) { return _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ); }
+inline Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b, a); }
+inline unsigned bits(Mask m) { return m; }
+
+#include "nines.inc"
+
+inline __m512i load_words(const uint64_t* p) { return _mm512_load_si512(p); }
+inline __m512i broadcast(const uint64_t* p) { return _mm512_set1_epi64((long long)*p); }
+
+// popcount of a carry: both = p & (q ^ q') with p = a^a1 ^ w^w1 and q ^ q' = a^a2 ^ w^w2.
+inline __m512i count_carry(const __m512i* a, const __m512i* w) {
+    const __m512i p = _mm512_xor_si512(a[1], w[1]);
+    const __m512i both = _mm512_ternarylogic_epi64(p, a[2], w[2], 0x60);
+    return _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(both, a[0], w[0], 0x96));
+}
+
+// Lowers sums by byte counts times a factor, given as bytes.
+inline __m512i lower(__m512i sum, __m512i counts, __m512i factor) {
+    return _mm512_dpbusd_epi32(sum, counts, factor);
+}
+
+// The dot products of COUNT pixels with the channels of a group. Sums stand in the low
+// halves of 64-bit lanes, those of even and of odd channels apart; no count exceeds a
+// byte. Every operand goes through a register and serves two or more products, because
+// an instruction with a 512-bit operand in memory is half again as slow as one without.
+template <int COUNT>
+inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+    const int terms = op.terms();
+    const size_t odd = size_t(operands(terms)) * WORDS;
+    const __m512i one = _mm512_set1_epi8(-2), two = _mm512_set1_epi8(-4);
+    __m512i sums[COUNT][2];
+    for (auto& sum : sums) sum[0] = sum[1] = _mm512_set1_epi64(op.kernel * op.kernel * op.in);
+    int term = 0;
+    for (; term + NINE <= terms; term += NINE) {
+        for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
+            __m512i w[2][3];
+            for (int half = 0; half < 2; ++half) {
+                for (int i = 0; i < 3; ++i) w[half][i] = load_words(weight + half * odd + i * WORDS);
+            }
+            for (int x = 0; x < COUNT; ++x) {
+                const __m512i all[3] = {
+                    broadcast(a + x), broadcast(a + BLOCK + x), broadcast(a + 2 * BLOCK + x)};
+                for (int half = 0; half < 2; ++half) {
+                    sums[x][half] = lower(sums[x][half], count_carry(all, w[half]), two);
+                }
+            }
+        }
+        for (int half = 0; half < 2; ++half) {
+            const __m512i w = load_words(weight + half * odd);
+            for (int x = 0; x < COUNT; ++x) {
+                const __m512i sum = _mm512_xor_si512(broadcast(a + x), w);
+                sums[x][half] = lower(sums[x][half], _mm512_popcnt_epi64(sum), one);
+            }
+        }
+        weight += WORDS;
+        a += BLOCK;
+    }
+    for (; term < terms; ++term, weight += WORDS, a += BLOCK) {
+        for (int half = 0; half < 2; ++half) {
+            const __m512i w = load_words(weight + half * odd);
+            for (int x = 0; x < COUNT; ++x) {
+                const __m512i product = _mm512_xor_si512(broadcast(a + x), w);
+                sums[x][half] = lower(sums[x][half], _mm512_popcnt_epi64(product), one);
+            }
+        }
+    }
+    for (int x = 0; x < COUNT; ++x) {
+        const __m512i merged =
+            _mm512_mask_shuffle_epi32(sums[x][0], 0xAAAA, sums[x][1], _MM_PERM_CCAA);
+        out[x] = _mm512_cvtepi32_ps(merged);
+    }
+}
+
+#include "rows.inc"
+
+TARGET_END
+
+}  // namespace
+
+const Kernel avx512 = {
+    "avx512", supported, arrange, binary_scratch, binary_convolution, convolution, pack, activate,
+    add, box_mean, weigh, enlarge,
+};
+
+}  // namespace bnnup
+
+#else
+
+namespace bnnup {
+const Kernel avx512 = {"avx512", [] { return false; }};
+}
+
+#endif

@@ -1,0 +1,138 @@
+// The Python face of the engine: bnnup._native, private to bnnup.engine.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+
+#include "run.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+using namespace bnnup;
+
+template <class T, size_t RANK>
+using Array = nb::ndarray<const T, nb::ndim<RANK>, nb::c_contig, nb::device::cpu>;
+using Vector = Array<float, 1>;
+using Plane = Array<float, 2>;
+using Result = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <class A>
+auto span(const A& array) -> Span<std::remove_const_t<std::remove_pointer_t<decltype(array.data())>>> {
+    return {array.data(), array.size()};
+}
+
+int side(size_t size) {
+    if (size < 1 || size > 1 << 20) {
+        throw std::invalid_argument("a picture has 1 to 2^20 pixels a side");
+    }
+    return int(size);
+}
+
+void check_result(const Result& result, int height, int width, int factor) {
+    if (result.shape(0) != size_t(height) * factor || result.shape(1) != size_t(width) * factor) {
+        throw std::invalid_argument("the result has the wrong shape");
+    }
+}
+
+void enlarge(Plane plane, Plane down, Plane across, Result result) {
+    const int height = side(plane.shape(0)), width = side(plane.shape(1));
+    const int factor = int(std::min<size_t>(down.shape(0), MAX_SCALE + 1));
+    if (factor < 1 || factor > MAX_SCALE || down.shape(1) != BICUBIC_TAPS
+        || across.shape(0) != down.shape(0) || across.shape(1) != BICUBIC_TAPS) {
+        throw std::invalid_argument("phases have the wrong shape");
+    }
+    check_result(result, height, width, factor);
+    const nb::gil_scoped_release release;
+    enlarge_plane(
+        find_kernel(""), plane.data(), height, width, down.data(), across.data(), factor,
+        result.data());
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.def("kernels", &kernels, "Kernels that this machine runs, the fastest first.");
+    m.def(
+        "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
+        nb::arg("across").noconvert(), nb::arg("result").noconvert());
+
+    nb::class_<Network>(m, "Network")
+        .def(nb::init<int, std::string>(), nb::arg("scale"), nb::arg("kernel"))
+        .def_prop_ro("kernel", [](const Network& n) { return n.kernel().name; })
+        .def(
+            "convolution",
+            [](Network& n, int input, int channels, int kernel, Vector weight, Vector bias) {
+                return n.convolution(input, channels, kernel, span(weight), span(bias));
+            },
+            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"),
+            nb::arg("weight").noconvert(), nb::arg("bias").noconvert())
+        .def(
+            "binary_convolution",
+            [](Network& n, int input, int channels, int kernel, const std::string& skip,
+               const std::string& activation, Array<uint8_t, 1> weight, Vector scale,
+               Vector shift, Vector slope, Vector offset) {
+                return n.binary_convolution(
+                    input, channels, kernel, skip, activation, span(weight), span(scale),
+                    span(shift), span(slope), span(offset));
+            },
+            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"), nb::arg("skip"),
+            nb::arg("activation"), nb::arg("weight").noconvert(), nb::arg("scale").noconvert(),
+            nb::arg("shift").noconvert(), nb::arg("slope").noconvert(),
+            nb::arg("offset").noconvert())
+        .def(
+            "activation",
+            [](Network& n, int input, const std::string& activation, Vector slope, Vector offset) {
+                return n.activation(input, activation, span(slope), span(offset));
+            },
+            nb::arg("input"), nb::arg("activation"), nb::arg("slope").noconvert(),
+            nb::arg("offset").noconvert())
+        .def("add", &Network::add, nb::arg("left"), nb::arg("right"))
+        .def("concatenate", &Network::concatenate, nb::arg("parts"))
+        .def("pixel_shuffle", &Network::pixel_shuffle, nb::arg("input"), nb::arg("factor"))
+        .def(
+            "bicubic",
+            [](Network& n, int input, int factor, Vector phases) {
+                return n.bicubic(input, factor, span(phases));
+            },
+            nb::arg("input"), nb::arg("factor"), nb::arg("phases").noconvert())
+        .def(
+            "channel_attention",
+            [](Network& n, int input, int squeeze, int window, Vector down, Vector down_bias,
+               Vector up, Vector up_bias) {
+                return n.channel_attention(
+                    input, squeeze, window, span(down), span(down_bias), span(up), span(up_bias));
+            },
+            nb::arg("input"), nb::arg("squeeze"), nb::arg("window"), nb::arg("down").noconvert(),
+            nb::arg("down_bias").noconvert(), nb::arg("up").noconvert(),
+            nb::arg("up_bias").noconvert());
+
+    nb::class_<Runner>(m, "Runner", "A finished network; safe to run from several threads.")
+        .def(
+            "__init__",
+            [](Runner* self, const Network& network) {
+                Network finished = network;
+                finished.finish();
+                new (self) Runner(std::move(finished));
+            },
+            nb::arg("network"))
+        .def(
+            "run",
+            [](Runner& runner, Plane luma, Result result, int threads) {
+                const int height = side(luma.shape(0)), width = side(luma.shape(1));
+                check_result(result, height, width, runner.network().scale());
+                const nb::gil_scoped_release release;
+                runner.run(luma.data(), height, width, result.data(), threads);
+            },
+            nb::arg("luma").noconvert(), nb::arg("result").noconvert(), nb::arg("threads"))
+        .def(
+            "memory",
+            [](const Runner& runner, size_t height, size_t width, int threads) {
+                return runner.memory(side(height), side(width), threads);
+            },
+            nb::arg("height"), nb::arg("width"), nb::arg("threads"));
+}

@@ -1,0 +1,148 @@
+// AArch64, whose every CPU has NEON.
+
+#include "kernel.h"
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace bnnup {
+namespace {
+
+bool supported() { return true; }
+
+constexpr int QUARTERS = LANES / 4;
+constexpr int PIXELS = 4;
+constexpr int DOTS = 1;
+
+struct Vec {
+    float32x4_t quarter[QUARTERS];
+};
+struct Mask {
+    uint32x4_t quarter[QUARTERS];
+};
+
+template <class F>
+inline Vec each(F f) {
+    Vec v;
+    for (int i = 0; i < QUARTERS; ++i) v.quarter[i] = f(i);
+    return v;
+}
+
+inline Vec load(const float* p) {
+    return each([=](int i) { return vld1q_f32(p + 4 * i); });
+}
+inline Vec load(const float* p, int n) {
+    float lanes[LANES] = {};
+    std::memcpy(lanes, p, n * sizeof(float));
+    return load(lanes);
+}
+inline void store(float* p, Vec v) {
+    for (int i = 0; i < QUARTERS; ++i) vst1q_f32(p + 4 * i, v.quarter[i]);
+}
+inline void store(float* p, Vec v, int n) {
+    float lanes[LANES];
+    store(lanes, v);
+    std::memcpy(p, lanes, n * sizeof(float));
+}
+inline Vec broadcast(float x) {
+    return each([=](int) { return vdupq_n_f32(x); });
+}
+inline Vec add(Vec a, Vec b) {
+    return each([&](int i) { return vaddq_f32(a.quarter[i], b.quarter[i]); });
+}
+inline Vec multiply(Vec a, Vec b) {
+    return each([&](int i) { return vmulq_f32(a.quarter[i], b.quarter[i]); });
+}
+inline Vec multiply_add(Vec a, Vec b, Vec c) {
+    return each([&](int i) { return vfmaq_f32(c.quarter[i], a.quarter[i], b.quarter[i]); });
+}
+inline Mask negative(Vec v) {
+    Mask m;
+    for (int i = 0; i < QUARTERS; ++i) m.quarter[i] = vcltzq_f32(v.quarter[i]);
+    return m;
+}
+inline Vec select(Mask m, Vec a, Vec b) {
+    return each([&](int i) { return vbslq_f32(m.quarter[i], a.quarter[i], b.quarter[i]); });
+}
+inline unsigned bits(Mask m) {
+    const uint32_t places[4] = {1, 2, 4, 8};
+    unsigned all = 0;
+    for (int i = 0; i < QUARTERS; ++i) {
+        all |= vaddvq_u32(vandq_u32(m.quarter[i], vld1q_u32(places))) << 4 * i;
+    }
+    return all;
+}
+
+inline int operands(int terms) { return terms; }
+
+inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
+    for (int term = 0; term < op.terms(); ++term) {
+        std::memcpy(out + term * BLOCK, term_words(op, row, term, x), n * sizeof(uint64_t));
+    }
+}
+
+// (groups, LANES / 4, terms, 4): four channels are two registers.
+Aligned<uint64_t> arrange(const uint64_t* words, int out, int terms) {
+    Aligned<uint64_t> arranged(size_t(groups_of(out)) * LANES * terms);
+    for (int channel = 0; channel < out; ++channel) {
+        for (int term = 0; term < terms; ++term) {
+            const size_t at = size_t(channel / 4) * terms + term;
+            arranged[at * 4 + channel % 4] = words[size_t(channel) * terms + term];
+        }
+    }
+    return arranged;
+}
+
+// Set bits of the products of two channels, in 64-bit lanes. A byte takes 31 terms.
+inline uint64x2_t count(const uint64_t* weight, const uint64_t* a, int terms) {
+    uint64x2_t sum = vdupq_n_u64(0);
+    while (terms > 0) {
+        uint8x16_t bytes = vdupq_n_u8(0);
+        const int n = std::min(terms, 31);
+        for (int term = 0; term < n; ++term, weight += 4, a += BLOCK) {
+            const uint64x2_t product = veorq_u64(vdupq_n_u64(*a), vld1q_u64(weight));
+            bytes = vaddq_u8(bytes, vcntq_u8(vreinterpretq_u8_u64(product)));
+        }
+        sum = vpadalq_u32(sum, vpaddlq_u16(vpaddlq_u8(bytes)));
+        terms -= n;
+    }
+    return sum;
+}
+
+template <int COUNT>
+inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+    const int terms = op.terms();
+    const int32x4_t all = vdupq_n_s32(op.kernel * op.kernel * op.in);
+    for (int x = 0; x < COUNT; ++x) {
+        for (int i = 0; i < QUARTERS; ++i) {
+            const uint64_t* w = weight + size_t(i) * terms * 4;
+            const uint32x4_t counts = vcombine_u32(
+                vmovn_u64(count(w, a + x, terms)), vmovn_u64(count(w + 2, a + x, terms)));
+            const int32x4_t dot = vsubq_s32(all, vreinterpretq_s32_u32(vaddq_u32(counts, counts)));
+            out[x].quarter[i] = vcvtq_f32_s32(dot);
+        }
+    }
+}
+
+#include "rows.inc"
+
+}  // namespace
+
+const Kernel neon = {
+    "neon", supported, arrange, binary_scratch, binary_convolution, convolution, pack, activate,
+    add, box_mean, weigh, enlarge,
+};
+
+}  // namespace bnnup
+
+#else
+
+namespace bnnup {
+const Kernel neon = {"neon", [] { return false; }};
+}
+
+#endif

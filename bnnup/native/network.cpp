@@ -1,0 +1,253 @@
+#include "network.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace bnnup {
+namespace {
+
+void check(bool holds, const char* otherwise) {
+    if (!holds) throw std::invalid_argument(otherwise);
+}
+
+void check_size(size_t size, size_t expected, const char* otherwise) {
+    check(size == expected, otherwise);
+}
+
+void check_kernel(int kernel) {
+    check(kernel == 1 || kernel == 3 || kernel == 5, "kernel must be 1, 3 or 5");
+}
+
+Skip find_skip(const std::string& name, int in, int out) {
+    if (name == "none") return Skip::none;
+    if (name == "identity" && in == out) return Skip::identity;
+    if (name == "repeat" && out % in == 0) return Skip::repeat;
+    if (name == "average" && in % out == 0) return Skip::average;
+    if (name == "slice" && in >= out) return Skip::slice;
+    throw std::invalid_argument("unknown skip, or one that the channels do not fit");
+}
+
+// Numbers to whole groups of LANES; the lanes past the last are 0.
+Aligned<float> pad(Floats numbers) {
+    Aligned<float> padded(round_up(numbers.size, LANES));
+    std::copy_n(numbers.data, numbers.size, padded.begin());
+    return padded;
+}
+
+ActivationWeights make_activation(
+    const std::string& name, int channels, Floats slope, Floats offset) {
+    ActivationWeights made;
+    made.channels = channels;
+    if (name == "relu") {
+        made.kind = Activation::relu;
+    } else if (name == "prelu") {
+        made.kind = Activation::prelu;
+    } else if (name == "rprelu") {
+        made.kind = Activation::rprelu;
+    } else {
+        check(name == "none", "unknown activation");
+    }
+    const bool bends = name == "prelu" || name == "rprelu";
+    check_size(slope.size, bends ? channels : 0, "slope has the wrong size");
+    check_size(offset.size, name == "rprelu" ? channels : 0, "offset has the wrong size");
+    if (bends) made.slope = pad(slope);
+    if (name == "rprelu") made.offset = pad(offset);
+    return made;
+}
+
+// weight: (out, in, kernel, kernel)
+FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
+    const size_t area = size_t(kernel) * kernel;
+    check_size(weight.size, size_t(out) * in * area, "weight has the wrong size");
+    check_size(bias.size, out, "bias has the wrong size");
+    FullWeights full{in, out, kernel, Aligned<float>(groups_of(out) * area * in * LANES), pad(bias)};
+    for (int o = 0; o < out; ++o) {
+        for (int i = 0; i < in; ++i) {
+            for (size_t tap = 0; tap < area; ++tap) {
+                const size_t at = (size_t(o / LANES) * area + tap) * in + i;
+                full.weight[at * LANES + o % LANES] = weight.data[(size_t(o) * in + i) * area + tap];
+            }
+        }
+    }
+    return full;
+}
+
+// Packed bytes (out, kernel, kernel, ceil(in / 8)) to words (out, kernel, kernel, words).
+std::vector<uint64_t> read_words(Bytes weight, int in, int out, int kernel) {
+    const size_t bytes = divide_up(in, 8), rows = size_t(out) * kernel * kernel;
+    check_size(weight.size, rows * bytes, "weight has the wrong size");
+    std::vector<uint64_t> words(rows * words_of(in));
+    for (size_t row = 0; row < rows; ++row) {
+        const uint8_t* from = weight.data + row * bytes;
+        for (size_t i = 0; i < bytes; ++i) {
+            words[row * words_of(in) + i / 8] |= uint64_t(from[i]) << i % 8 * 8;
+        }
+        check(in % 8 == 0 || from[bytes - 1] >> in % 8 == 0, "weight has bits past its channels");
+    }
+    return words;
+}
+
+Read reads_floats(int value, int radius = 0) { return {value, true, false, radius, 0}; }
+
+Operation make(Kind kind, std::vector<Read> reads, int channels, int factor) {
+    Operation operation;
+    operation.kind = kind;
+    operation.reads = std::move(reads);
+    operation.channels = channels;
+    operation.factor = factor;
+    return operation;
+}
+
+}  // namespace
+
+Network::Network(int scale, const std::string& kernel)
+    : scale_(scale), kernel_(&find_kernel(kernel)), operations_(1) {
+    check(scale >= 1 && scale <= MAX_SCALE, "scale is out of range");
+}
+
+const Operation& Network::value(int number) const {
+    check(
+        number >= 0 && size_t(number) < operations_.size(),
+        "an operation reads a value that no earlier one makes");
+    return operations_[number];
+}
+
+int Network::append(Operation operation) {
+    check(!finished_, "the network is finished");
+    check(operations_.size() <= MAX_OPERATIONS, "too many operations");
+    check(
+        operation.channels * operation.factor * operation.factor <= MAX_CHANNELS,
+        "too many samples of each input pixel");
+    operations_.push_back(std::move(operation));
+    return int(operations_.size()) - 1;
+}
+
+static int check_channels(int channels) {
+    check(channels >= 1 && channels <= MAX_CHANNELS, "channels are out of range");
+    return channels;
+}
+
+static int check_factor(int factor) {
+    check(factor >= 1 && factor <= MAX_SCALE, "factor is out of range");
+    return factor;
+}
+
+int Network::convolution(int input, int channels, int kernel, Floats weight, Floats bias) {
+    const Operation& x = value(input);
+    check_kernel(kernel);
+    Operation made = make(
+        Kind::convolution, {reads_floats(input, kernel / 2)}, check_channels(channels), x.factor);
+    made.full = make_full(x.channels, channels, kernel, weight, bias);
+    return append(std::move(made));
+}
+
+int Network::binary_convolution(
+    int input, int channels, int kernel, const std::string& skip, const std::string& activation,
+    Bytes weight, Floats scale, Floats shift, Floats slope, Floats offset) {
+    const Operation& x = value(input);
+    check_kernel(kernel);
+    check_channels(channels);
+    BinaryWeights binary;
+    binary.in = x.channels;
+    binary.out = channels;
+    binary.kernel = kernel;
+    binary.skip = find_skip(skip, x.channels, channels);
+    binary.activation = make_activation(activation, channels, slope, offset);
+    const std::vector<uint64_t> words = read_words(weight, x.channels, channels, kernel);
+    binary.weight = kernel_->arrange(words.data(), channels, binary.terms());
+    check_size(scale.size, channels, "scale has the wrong size");
+    check_size(shift.size, channels, "shift has the wrong size");
+    binary.scale = pad(scale);
+    binary.shift = pad(shift);
+    const Read read{input, binary.skip != Skip::none, true, 0, kernel / 2};
+    Operation made = make(Kind::binary_convolution, {read}, channels, x.factor);
+    made.binary = std::move(binary);
+    return append(std::move(made));
+}
+
+int Network::activation(int input, const std::string& activation, Floats slope, Floats offset) {
+    const Operation& x = value(input);
+    Operation made = make(Kind::activation, {reads_floats(input)}, x.channels, x.factor);
+    made.activation = make_activation(activation, x.channels, slope, offset);
+    return append(std::move(made));
+}
+
+int Network::add(int left, int right) {
+    const Operation &a = value(left), &b = value(right);
+    check(a.channels == b.channels && a.factor == b.factor, "the shapes of a sum differ");
+    return append(
+        make(Kind::add, {reads_floats(left), reads_floats(right)}, a.channels, a.factor));
+}
+
+int Network::concatenate(const std::vector<int>& parts) {
+    check(!parts.empty() && parts.size() <= MAX_CHANNELS, "nothing to concatenate, or too much");
+    const int factor = value(parts.front()).factor;
+    std::vector<Read> reads;
+    int channels = 0;
+    for (int part : parts) {
+        check(value(part).factor == factor, "sizes to be concatenated differ");
+        channels = check_channels(channels + value(part).channels);
+        reads.push_back(reads_floats(part));
+    }
+    return append(make(Kind::concatenate, std::move(reads), channels, factor));
+}
+
+int Network::pixel_shuffle(int input, int factor) {
+    const Operation& x = value(input);
+    check_factor(factor);
+    check(x.channels % (factor * factor) == 0, "the channels cannot be shuffled");
+    Operation made = make(
+        Kind::pixel_shuffle, {reads_floats(input)}, x.channels / (factor * factor),
+        check_factor(x.factor * factor));
+    made.parameter = factor;
+    return append(std::move(made));
+}
+
+int Network::bicubic(int input, int factor, Floats phases) {
+    const Operation& x = value(input);
+    check_factor(factor);
+    check_size(phases.size, size_t(factor) * BICUBIC_TAPS, "phases have the wrong size");
+    Operation made = make(
+        Kind::bicubic, {reads_floats(input, BICUBIC_TAPS / 2)}, x.channels,
+        check_factor(x.factor * factor));
+    made.parameter = factor;
+    made.phases.assign(phases.data, phases.data + phases.size);
+    return append(std::move(made));
+}
+
+int Network::channel_attention(
+    int input, int squeeze, int window, Floats down, Floats down_bias, Floats up,
+    Floats up_bias) {
+    const Operation& x = value(input);
+    check_channels(squeeze);
+    check(window % 2 == 1 && window >= 1 && window <= MAX_WINDOW, "window must be small and odd");
+    Operation made =
+        make(Kind::channel_attention, {reads_floats(input, window / 2)}, x.channels, x.factor);
+    made.parameter = window;
+    made.full = make_full(x.channels, squeeze, 1, down, down_bias);
+    made.up = make_full(squeeze, x.channels, 1, up, up_bias);
+    made.activation = make_activation("relu", squeeze, {}, {});
+    return append(std::move(made));
+}
+
+void Network::finish() {
+    check(!finished_ && operations_.size() > 1, "a network is finished once, with operations");
+    Operation& result = operations_.back();
+    check(
+        result.channels == 1 && result.factor == scale_,
+        "the network does not end with one channel at its scale");
+    result.needs_floats = true;
+    for (size_t i = operations_.size(); i-- > 0;) {
+        Operation& operation = operations_[i];
+        if (!operation.needed()) continue;
+        // Only a binary convolution makes signs without passing through memory.
+        operation.needs_floats |= operation.kind != Kind::binary_convolution;
+        for (const Read& read : operation.reads) {
+            operations_[read.value].needs_floats |= read.floats;
+            operations_[read.value].needs_signs |= read.signs;
+        }
+    }
+    finished_ = true;
+}
+
+}  // namespace bnnup

@@ -1,0 +1,100 @@
+// Any CPU, in plain C++: the kernel that the others must equal, bit for bit.
+
+#include "kernel.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace bnnup {
+namespace {
+
+bool supported() { return true; }
+
+struct Vec {
+    float lane[LANES];
+};
+using Mask = unsigned;
+constexpr int PIXELS = 4;
+constexpr int DOTS = 1;
+
+template <class F>
+inline Vec each(F f) {
+    Vec v;
+    for (int i = 0; i < LANES; ++i) v.lane[i] = f(i);
+    return v;
+}
+
+inline Vec load(const float* p) { return each([=](int i) { return p[i]; }); }
+inline Vec load(const float* p, int n) { return each([=](int i) { return i < n ? p[i] : 0.0f; }); }
+inline void store(float* p, Vec v) { std::memcpy(p, v.lane, sizeof v.lane); }
+inline void store(float* p, Vec v, int n) { std::memcpy(p, v.lane, n * sizeof(float)); }
+inline Vec broadcast(float x) { return each([=](int) { return x; }); }
+inline Vec add(Vec a, Vec b) { return each([&](int i) { return a.lane[i] + b.lane[i]; }); }
+inline Vec multiply(Vec a, Vec b) { return each([&](int i) { return a.lane[i] * b.lane[i]; }); }
+inline Vec multiply_add(Vec a, Vec b, Vec c) {
+    return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); });
+}
+inline Mask negative(Vec v) {
+    Mask m = 0;
+    for (int i = 0; i < LANES; ++i) m |= Mask(v.lane[i] < 0) << i;
+    return m;
+}
+inline Vec select(Mask m, Vec a, Vec b) {
+    return each([&](int i) { return m >> i & 1 ? a.lane[i] : b.lane[i]; });
+}
+inline unsigned bits(Mask m) { return m; }
+
+// A pixel's words, as they are.
+inline int operands(int terms) { return terms; }
+
+// The words of n pixels from x on: (operands, BLOCK).
+inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
+    for (int term = 0; term < op.terms(); ++term) {
+        std::memcpy(out + term * BLOCK, term_words(op, row, term, x), n * sizeof(uint64_t));
+    }
+}
+
+// (groups, terms, LANES)
+Aligned<uint64_t> arrange(const uint64_t* words, int out, int terms) {
+    Aligned<uint64_t> arranged(size_t(groups_of(out)) * LANES * terms);
+    for (int channel = 0; channel < out; ++channel) {
+        for (int term = 0; term < terms; ++term) {
+            const size_t at = size_t(channel / LANES) * terms + term;
+            arranged[at * LANES + channel % LANES] = words[size_t(channel) * terms + term];
+        }
+    }
+    return arranged;
+}
+
+inline int popcount(uint64_t x) {
+    x -= x >> 1 & 0x5555555555555555;
+    x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return int(x * 0x0101010101010101 >> 56);
+}
+
+// The dot products of COUNT pixels, whose operands begin at a, with the channels of a group.
+template <int COUNT>
+inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+    for (int x = 0; x < COUNT; ++x) {
+        for (int lane = 0; lane < LANES; ++lane) {
+            int differing = 0;
+            for (int term = 0; term < op.terms(); ++term) {
+                differing += popcount(a[term * BLOCK + x] ^ weight[term * LANES + lane]);
+            }
+            out[x].lane[lane] = float(op.kernel * op.kernel * op.in - 2 * differing);
+        }
+    }
+}
+
+#include "rows.inc"
+
+}  // namespace
+
+const Kernel portable = {
+    "portable", supported, arrange, binary_scratch, binary_convolution, convolution, pack,
+    activate, add, box_mean, weigh, enlarge,
+};
+
+}  // namespace bnnup

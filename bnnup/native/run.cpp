@@ -1,0 +1,107 @@
+#include "run.h"
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+
+#include "operations.h"
+#include "team.h"
+
+namespace bnnup {
+namespace {
+
+constexpr int MAX_THREADS = 256;
+
+void check_threads(int threads) {
+    if (threads < 1 || threads > MAX_THREADS) {
+        throw std::invalid_argument("threads must be 1 to 256");
+    }
+}
+
+// Points values into the workspace, and the last one at the result.
+std::vector<Value> place_values(
+    const Network& network, const Plan& plan, char* workspace, float* result) {
+    std::vector<Value> values = plan.values;
+    for (size_t i = 0; i < values.size(); ++i) {
+        const Operation& operation = network.operations()[i];
+        if (operation.needs_floats) {
+            values[i].floats = reinterpret_cast<float*>(workspace + plan.float_offset[i]);
+        }
+        if (operation.needs_signs) {
+            values[i].signs = reinterpret_cast<uint64_t*>(workspace + plan.sign_offset[i]);
+        }
+    }
+    values.back().floats = result;
+    return values;
+}
+
+// Part `index` of `parts` of a range.
+int split(int begin, int end, int index, int parts) {
+    return begin + int(int64_t(end - begin) * index / parts);
+}
+
+}  // namespace
+
+void Runner::run(const float* luma, int height, int width, float* result, int threads) {
+    check_threads(threads);
+    const Plan plan = make_plan(network_, height, width, threads);
+    Workspace workspace = take_workspace(plan.bytes);
+    const Passage passage{
+        network_, place_values(network_, plan, workspace.memory.get(), result), luma};
+    char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * threads;
+    Team::work(threads, [&](int member, Team& team) {
+        for (const Step& step : plan.steps) {
+            const int end = split(step.begin, step.end, member + 1, team.size());
+            for (int y = split(step.begin, step.end, member, team.size()); y < end; ++y) {
+                compute_row(passage, step.operation, y, scratch + plan.scratch * member);
+            }
+            if (team.size() > 1) team.wait();
+        }
+    });
+    give_back(std::move(workspace));
+}
+
+size_t Runner::memory(int height, int width, int threads) const {
+    check_threads(threads);
+    return make_plan(network_, height, width, threads).bytes;
+}
+
+Runner::Workspace Runner::take_workspace(size_t bytes) {
+    Workspace workspace;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        std::swap(workspace, spare_);
+    }
+    if (workspace.bytes < bytes) {
+        workspace.memory.reset();
+        workspace.bytes = round_up(bytes + 1, CACHE_LINE);
+        workspace.memory.reset(static_cast<char*>(std::aligned_alloc(CACHE_LINE, workspace.bytes)));
+        if (!workspace.memory) throw std::bad_alloc();
+    }
+    return workspace;
+}
+
+void Runner::give_back(Workspace workspace) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (workspace.bytes > spare_.bytes) std::swap(workspace, spare_);
+}
+
+void enlarge_plane(
+    const Kernel& kernel, const float* plane, int height, int width, const float* down,
+    const float* across, int factor, float* result) {
+    Aligned<float> scratch(size_t(width) + BICUBIC_TAPS - 1);
+    for (int y = 0; y < height; ++y) {
+        const float* rows[BICUBIC_TAPS];
+        for (int tap = 0; tap < BICUBIC_TAPS; ++tap) {
+            const int row = std::clamp(y + tap - BICUBIC_TAPS / 2, 0, height - 1);
+            rows[tap] = plane + size_t(row) * width;
+        }
+        for (int i = 0; i < factor; ++i) {
+            kernel.enlarge(
+                rows, down + i * BICUBIC_TAPS, across, factor, 1, width, scratch.data(),
+                result + (size_t(y) * factor + i) * width * factor);
+        }
+    }
+}
+
+}  // namespace bnnup

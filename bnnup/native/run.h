@@ -1,0 +1,49 @@
+// Runs a network on a picture.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+
+#include "plan.h"
+
+namespace bnnup {
+
+// A network, ready to run from any number of threads at once.
+class Runner {
+public:
+    explicit Runner(Network network) : network_(std::move(network)) {}
+
+    const Network& network() const { return network_; }
+
+    // luma: (height, width); result: (scale * height, scale * width). Uses `threads`
+    // threads, the caller's among them; none is left when it returns.
+    void run(const float* luma, int height, int width, float* result, int threads);
+
+    // Bytes that a run takes beside luma and result.
+    size_t memory(int height, int width, int threads) const;
+
+private:
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
+    };
+    struct Workspace {
+        std::unique_ptr<char, Free> memory;
+        size_t bytes = 0;
+    };
+
+    Workspace take_workspace(size_t bytes);
+    void give_back(Workspace workspace);
+
+    Network network_;
+    std::mutex mutex_;
+    Workspace spare_;  // of the last run: the next one need not fetch its pages again
+};
+
+// (height, width) to (factor * height, factor * width), the same numbers as
+// bnnup.resize.enlarge. down, across: (factor, BICUBIC_TAPS).
+void enlarge_plane(
+    const Kernel& kernel, const float* plane, int height, int width, const float* down,
+    const float* across, int factor, float* result);
+
+}  // namespace bnnup
