@@ -25,8 +25,14 @@ class TorchBackend:
     name = "torch"
 
     def __init__(
-        self, model: Model, device: str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        model: Model,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        threads: int | None = None,
     ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)  # of the process: torch knows no other
         self.program = model.program
         self.device, self.dtype = torch.device(device), dtype
         self.parts = [self._load_parts(model, o) for o in model.program.operations]
@@ -58,6 +64,23 @@ class TorchBackend:
                 del values[name]
         result: NDArray[np.float32] = values[self.program.result][0, 0].float().cpu().numpy()
         return result
+
+    def memory(self, height: int, width: int) -> int:
+        """Bytes that ``run`` takes for (height, width), beside luma and result; estimated.
+
+        At each operation: what is alive, and twice its inputs and output for padding
+        and float64.
+        """
+        most, alive = 0, {program.INPUT: 1}
+        releases = self.program.releases()
+        for operation, dead in zip(self.program.operations, releases, strict=True):
+            involved = [*self.program.inputs(operation), self.program.values[operation.name]]
+            sizes = [value.channels * value.factor**2 for value in involved]
+            alive[operation.name] = sizes[-1]
+            most = max(most, sum(alive.values()) + 2 * sum(sizes))
+            for name in dead:
+                del alive[name]
+        return most * height * width * self.dtype.itemsize
 
 
 def convolution(operation: program.Convolution, parts: dict[str, Tensor], x: Tensor) -> Tensor:

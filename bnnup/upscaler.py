@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnnup import color, image, resize
-from bnnup.backend import Backend, choose_backend
+from bnnup import color, image
+from bnnup.backend import Backend, choose_backend, enlarge
 from bnnup.errors import ModelNotFoundError
 from bnnup.tiling import plan_tiles
 from bnnup.weights import Model, load_model
@@ -17,21 +17,30 @@ from bnnup.zoo import DEFAULT, find_model
 Sample = TypeVar("Sample", np.uint8, np.uint16, np.float32)
 Progress = Callable[[int, int], None]  # input pixels done, input pixels in all
 
-TILE = 256  # input pixels each way
+MEMORY = 400 << 20  # bytes beyond the input and output arrays
+TILES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
 MARGIN = 2  # input pixels each way that chroma's bicubic and alpha's range look at
 WHITES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
-def load(name: str = DEFAULT, *, scale: int, tile: int | None = None) -> "Upscaler":
+def load(
+    name: str = DEFAULT,
+    *,
+    scale: int,
+    tile: int | None = None,
+    memory: int = MEMORY,
+    threads: int | None = None,
+) -> "Upscaler":
     """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
 
-    ``name`` is a bundled model's or a path to a ``.safetensors`` file. Raises
-    ModelNotFoundError, WeightsError or BackendError.
+    ``name`` is a bundled model's or a path to a ``.safetensors`` file; ``tile`` and
+    ``memory`` are those of ``Upscaler``; ``threads`` are by default as many as the
+    process has cores. Raises ModelNotFoundError, WeightsError or BackendError.
     """
     model = load_model(find_model(name, scale))
     if model.program.scale != scale:
         raise ModelNotFoundError(f"{name} enlarges ×{model.program.scale}, not ×{scale}")
-    return Upscaler(model, tile=tile)
+    return Upscaler(model, backend=choose_backend(model, threads), tile=tile, memory=memory)
 
 
 class Upscaler:
@@ -39,18 +48,25 @@ class Upscaler:
 
     Luma goes through the network, chroma through bicubic, alpha through the network.
     The picture is worked on in tiles of ``tile`` input pixels each way, plus the
-    network's halo; the result does not depend on it, memory does.
+    network's halo: by default the largest with which all that is needed beyond the
+    input and output arrays stays below ``memory`` bytes. The result depends on neither.
     """
 
     def __init__(
-        self, model: Model, *, backend: Backend | None = None, tile: int | None = None
+        self,
+        model: Model,
+        *,
+        backend: Backend | None = None,
+        tile: int | None = None,
+        memory: int = MEMORY,
     ) -> None:
         if tile is not None and tile < 1:
             raise ValueError(f"a tile has at least 1 pixel each way, not {tile}")
         self.model = model
         self.scale = model.program.scale
         self.backend = choose_backend(model) if backend is None else backend
-        self.tile = TILE if tile is None else tile
+        self.tile = tile
+        self.memory = memory
 
     @overload
     def __call__(self, picture: Image.Image, progress: Progress | None = None) -> Image.Image: ...
@@ -86,14 +102,27 @@ class Upscaler:
         shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
         result = np.empty(shape, pixels.dtype)
         halo = max(self.model.program.halo, MARGIN)
+        side = self._largest_tile(shape, halo) if self.tile is None else self.tile
         done = 0
-        for tile in plan_tiles(height, width, self.tile, halo):
-            part = pixels[tile.outer].astype(np.float32) / white
+        for tile in plan_tiles(height, width, side, halo):
+            part = np.divide(pixels[tile.outer], white, dtype=np.float32)
             tile.place(_quantize(self._enlarge_part(part), result.dtype), result, self.scale)
             done += pixels[tile.core].shape[0] * pixels[tile.core].shape[1]
             if progress is not None:
                 progress(done, height * width)
         return result
+
+    def _largest_tile(self, shape: tuple[int, ...], halo: int) -> int:
+        """The largest tile that ``memory`` allows for a result of this shape."""
+        height, width = (length // self.scale for length in shape[:2])
+        planes = shape[2] if len(shape) == 3 else 1
+        for side in TILES:
+            outer = min(height, side + 2 * halo), min(width, side + 2 * halo)
+            # Per sample of the result: a plane, its place in the stack, and a temporary.
+            samples = outer[0] * outer[1] * self.scale**2 * planes
+            if self.backend.memory(*outer) + 3 * samples * np.float32().itemsize <= self.memory:
+                return side
+        return TILES[-1]
 
     def _enlarge_part(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
         if part.ndim == 2:
@@ -103,7 +132,7 @@ class Upscaler:
             enlarged = [self.backend.run(part[..., 0])]
         else:
             y, cb, cr = color.split(part)
-            chroma = (resize.enlarge(plane, self.scale) for plane in (cb, cr))
+            chroma = (enlarge(plane, self.scale) for plane in (cb, cr))
             enlarged = list(np.moveaxis(color.merge(self.backend.run(y), *chroma), -1, 0))
         enlarged += [self._enlarge_alpha(part[..., i]) for i in range(colors, part.shape[2])]
         return np.stack(enlarged, axis=-1)
@@ -126,11 +155,11 @@ def _neighbourhood(plane: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.
 
 
 def _quantize(pixels: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
-    """Float in about [0, 1] to the dtype's range, clipped, integers rounded half up."""
+    """Float in about [0, 1] to the dtype's range, clipped, integers rounded half up; in place."""
     # Not ``clip``, which lets NaN through: what it becomes as an integer depends on the CPU.
-    pixels = np.fmin(np.fmax(pixels, 0), 1)
-    if dtype == np.float32:
-        return pixels.astype(dtype)
-    scaled = np.floor(pixels * np.float32(WHITES[dtype]) + np.float32(0.5))
-    quantized: NDArray[Sample] = scaled.astype(dtype)
+    pixels = np.fmin(np.fmax(pixels, 0, out=pixels), 1, out=pixels)
+    if dtype != np.float32:
+        pixels *= np.float32(WHITES[dtype])
+        pixels += np.float32(0.5)  # which the conversion to integers cuts off
+    quantized: NDArray[Sample] = pixels.astype(dtype, copy=False)
     return quantized

@@ -24,7 +24,14 @@ def upscale(
     model: ModelName = "edsr",
     tile: Annotated[
         int | None,
-        typer.Option(min=1, help="Input pixels a tile, each way: memory, not the result."),
+        typer.Option(min=1, help="Input pixels a tile, each way; by default what --memory allows."),
+    ] = None,
+    memory: Annotated[
+        int, typer.Option(min=1, help="Megabytes to work in, beside the pictures themselves.")
+    ] = 400,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, envvar="BNNUP_THREADS", help="By default as many as there are cores."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Annotated[
@@ -40,7 +47,7 @@ def upscale(
     image.check_writable(target, force=force)
     picture = image.read_picture(source)
     image.check_fits(picture, target, scale)
-    upscaler = load(model, scale=scale, tile=tile)
+    upscaler = load(model, scale=scale, tile=tile, memory=memory << 20, threads=threads)
     with progress_bar(source.name, quiet=as_json) as progress, report.stopwatch() as seconds:
         pixels = upscaler.enlarge(picture.pixels, progress)
     image.write_picture(image.Picture(pixels, picture.info), target)
