@@ -48,26 +48,30 @@ def _reduce_rows(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return reduced.reshape(-1, *picture.shape[1:])
 
 
-def phases(factor: int) -> NDArray[np.float32]:
+def phases(factor: int, shift: float = 0.0) -> NDArray[np.float32]:
     """(factor, 5): weights of input pixels −2 … +2 for each place within a pixel."""
-    offset = (np.arange(factor) + 0.5) / factor - 0.5
+    offset = (np.arange(factor) + 0.5) / factor - 0.5 + shift
     return cubic(offset[:, None] - np.arange(-2, 3)).astype(np.float32)
 
 
-def enlarge(plane: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+def enlarge(
+    plane: NDArray[np.float32], factor: int, shift: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.float32]:
     """(H, W) float32 to (factor·H, factor·W), borders replicated, values not clipped.
 
     Every pixel is the same sum in the same order wherever it lies, so parts of a
-    picture enlarge to the same bits as the whole.
+    picture enlarge to the same bits as the whole. ``shift``, within ±0.5 input pixels
+    down and right, is added to where the input is read.
     """
-    return _enlarge_rows(_enlarge_rows(plane, factor).T, factor).T
+    down, right = shift
+    return _enlarge_rows(_enlarge_rows(plane, factor, down).T, factor, right).T
 
 
-def _enlarge_rows(plane: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+def _enlarge_rows(plane: NDArray[np.float32], factor: int, shift: float) -> NDArray[np.float32]:
     height, width = plane.shape
     padded = np.pad(plane, ((2, 2), (0, 0)), mode="edge")
     result = np.empty((height, factor, width), np.float32)
-    for phase, weights in enumerate(phases(factor)):
+    for phase, weights in enumerate(phases(factor, shift)):
         total = weights[0] * padded[:height]
         for tap in range(1, TAPS):
             total += weights[tap] * padded[tap : tap + height]
