@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds and runs the engine's own tests: once with AddressSanitizer and
+# UndefinedBehaviorSanitizer, and, where the cross compiler and the emulator are
+# installed (Debian: g++-aarch64-linux-gnu qemu-user), once for AArch64. The checksums
+# of all runs must be the same.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+cmake -S . -B "$build/native" -DBNNUP_TESTS=ON -DBNNUP_SANITIZE=ON >/dev/null
+cmake --build "$build/native" --parallel >/dev/null
+native=$("$build/native/bnnup_test")
+echo "sanitized: $native"
+
+if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null; then
+  cmake -S . -B "$build/arm" -DBNNUP_TESTS=ON -DCMAKE_SYSTEM_NAME=Linux \
+    -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+    -DCMAKE_EXE_LINKER_FLAGS=-static >/dev/null
+  cmake --build "$build/arm" --parallel >/dev/null
+  arm=$(qemu-aarch64 "$build/arm/bnnup_test")
+  echo "AArch64:   $arm"
+  if [ "${arm##* }" != "${native##* }" ]; then
+    echo "AArch64 computes other numbers" >&2
+    exit 1
+  fi
+else
+  echo "AArch64:   skipped, for lack of aarch64-linux-gnu-g++ or qemu-aarch64"
+fi

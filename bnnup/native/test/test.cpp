@@ -1,0 +1,226 @@
+// Every kernel of this machine against the portable one, bit for bit, and hostile
+// descriptions. Needs no Python, so that it also runs under sanitizers and emulation.
+// Prints a checksum of all results: it must be the same on every kind of CPU.
+
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <stdexcept>
+
+#include "run.h"
+
+using namespace bnnup;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool holds, const std::string& what) {
+    if (holds) return;
+    std::fprintf(stderr, "FAILED: %s\n", what.c_str());
+    ++failures;
+}
+
+// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): the same numbers everywhere.
+struct Random {
+    uint64_t state;
+
+    uint64_t word() {
+        uint64_t z = state += 0x9e3779b97f4a7c15;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+        z = (z ^ z >> 27) * 0x94d049bb133111eb;
+        return z ^ z >> 31;
+    }
+    float number() { return float(int64_t(word()) >> 40) / float(1 << 22); }  // [-2, 2)
+    int below(int n) { return int(word() % uint64_t(n)); }
+    std::vector<float> numbers(size_t n, float scale = 1) {
+        std::vector<float> made(n);
+        for (float& x : made) x = number() * scale;
+        return made;
+    }
+    std::vector<uint8_t> signs(int out, int kernel, int in) {
+        std::vector<uint8_t> made(size_t(out) * kernel * kernel * divide_up(in, 8));
+        for (size_t i = 0; i < made.size(); ++i) {
+            made[i] = uint8_t(word());
+            if (in % 8 && (i + 1) % divide_up(in, 8) == 0) made[i] &= (1 << in % 8) - 1;
+        }
+        return made;
+    }
+};
+
+Floats span(const std::vector<float>& numbers) { return {numbers.data(), numbers.size()}; }
+Bytes span(const std::vector<uint8_t>& bytes) { return {bytes.data(), bytes.size()}; }
+
+// Draws numbers in a fixed order: that of a call's arguments is the compiler's choice.
+int add_binary(
+    Network& network, Random& random, int input, int in, int out, int kernel,
+    const std::string& skip, const std::string& activation) {
+    const bool shifts = activation == "rprelu", bends = shifts || activation == "prelu";
+    const auto weight = random.signs(out, kernel, in);
+    const auto scale = random.numbers(out, 0.2f), shift = random.numbers(out);
+    const auto slope = random.numbers(bends ? out : 0), offset = random.numbers(shifts ? out : 0);
+    return network.binary_convolution(
+        input, out, kernel, skip, activation, span(weight), span(scale), span(shift),
+        span(slope), span(offset));
+}
+
+int add_full(Network& network, Random& random, int input, int in, int out, int kernel) {
+    const auto weight = random.numbers(size_t(out) * in * kernel * kernel, 0.3f);
+    const auto bias = random.numbers(out);
+    return network.convolution(input, out, kernel, span(weight), span(bias));
+}
+
+int add_attention(Network& network, Random& random, int input, int channels) {
+    const int squeeze = 3, window = 5;
+    const auto down = random.numbers(size_t(squeeze) * channels), bias = random.numbers(squeeze);
+    const auto up = random.numbers(size_t(squeeze) * channels), gate = random.numbers(channels);
+    return network.channel_attention(
+        input, squeeze, window, span(down), span(bias), span(up), span(gate));
+}
+
+// Every operation once, around two binary convolutions.
+Network make_network(
+    const std::string& kernel, int before, int after, int size, const std::string& skip,
+    const std::string& activation) {
+    Random random{uint64_t(before * 1000 + after * 10 + size)};
+    Network network(2, kernel);
+    const int head = add_full(network, random, 0, 1, before, 3);
+    const int body =
+        add_binary(network, random, head, before, after, size, skip, activation);
+    const int again =
+        add_binary(network, random, body, after, after, 3, "identity", activation);
+    const int sum = network.add(body, again);
+    const auto slope = random.numbers(after);
+    const int bent = network.activation(sum, "prelu", span(slope), {});
+    const int weighed = add_attention(network, random, bent, after);
+    const int both = network.concatenate({head, weighed});
+    const int tail = add_full(network, random, both, before + after, 4, 3);
+    const int shuffled = network.pixel_shuffle(tail, 2);
+    const int enlarged = network.bicubic(0, 2, span(random.numbers(2 * BICUBIC_TAPS)));
+    network.add(enlarged, shuffled);
+    network.finish();
+    return network;
+}
+
+uint64_t checksum = 0xcbf29ce484222325;  // FNV-1a
+
+void count(const std::vector<float>& numbers) {
+    for (float number : numbers) {
+        uint32_t bits;
+        std::memcpy(&bits, &number, 4);
+        checksum = (checksum ^ bits) * 0x100000001b3;
+    }
+}
+
+void test_kernels_agree(
+    int before, int after, int size, const std::string& skip, const std::string& activation,
+    int height, int width) {
+    Random random{7};
+    const std::vector<float> luma = random.numbers(size_t(height) * width);
+    std::vector<float> expected(luma.size() * 4);
+    Runner portable(make_network("portable", before, after, size, skip, activation));
+    portable.run(luma.data(), height, width, expected.data(), 1);
+    count(expected);
+    for (const std::string& kernel : kernels()) {
+        Runner runner(make_network(kernel, before, after, size, skip, activation));
+        for (int threads : {1, 3}) {
+            std::vector<float> result(expected.size());
+            runner.run(luma.data(), height, width, result.data(), threads);
+            expect(
+                std::memcmp(result.data(), expected.data(), result.size() * 4) == 0,
+                kernel + " differs: " + std::to_string(before) + " to " + std::to_string(after)
+                    + " channels, kernel " + std::to_string(size) + ", " + skip + ", "
+                    + activation + ", width " + std::to_string(width));
+        }
+    }
+}
+
+void test_all_kernels() {
+    expect(!kernels().empty() && kernels().back() == "portable", "portable is missing");
+    // Around a byte, a vector, a word, two words.
+    for (int before : {1, 8, 15, 16, 17, 63, 64, 65, 129}) {
+        test_kernels_agree(before, before, 3, "identity", "rprelu", 4, 21);
+    }
+    for (int after : {1, 15, 17, 64, 130}) {
+        test_kernels_agree(7, after, 3, "none", "prelu", 3, 9);
+    }
+    for (int width : {1, 3, 11, 12, 13, 63, 64, 65, 130}) {
+        test_kernels_agree(20, 40, 3, "repeat", "relu", 3, width);
+    }
+    for (int size : {1, 3, 5}) {
+        test_kernels_agree(100, 50, size, "average", "none", 7, 10);
+        test_kernels_agree(576, 64, size, "slice", "rprelu", 3, 5);
+    }
+}
+
+bool refused(const std::function<void()>& action) {
+    try {
+        action();
+    } catch (const std::exception&) {
+        return true;
+    }
+    return false;
+}
+
+// Calls with numbers that fit now and then; whatever is accepted must also run.
+void test_hostile_descriptions() {
+    const int interesting[] = {-1, 0, 1, 2, 3, 4, 5, 8, 9, 16, 63, 64, 4096, 4097, 1 << 30};
+    const char* const names[] = {"none", "identity", "repeat", "relu", "prelu", "rprelu", ""};
+    Random random{3};
+    int ran = 0;
+    for (int round = 0; round < 3000; ++round) {
+        Network network(1 + random.below(2), "");
+        const auto pick = [&] {
+            return random.below(2) ? random.below(6) : interesting[random.below(15)];
+        };
+        const auto numbers = [&] { return random.numbers(size_t(random.below(40))); };
+        for (int i = 0; i < 6; ++i) {
+            refused([&] {
+                const auto a = numbers(), b = numbers(), c = numbers(), d = numbers();
+                const auto signs = random.signs(1 + random.below(4), 1, 1 + random.below(20));
+                const int x = pick(), y = pick(), z = pick();
+                const std::string skip = names[random.below(7)], bend = names[random.below(7)];
+                switch (random.below(8)) {
+                    case 0: network.convolution(x, y, z, span(a), span(b)); break;
+                    case 1:
+                        network.binary_convolution(
+                            x, y, z, skip, bend, span(signs), span(a), span(b), span(c), span(d));
+                        break;
+                    case 2: network.activation(x, bend, span(a), span(b)); break;
+                    case 3: network.add(x, y); break;
+                    case 4: network.concatenate({x, y, z}); break;
+                    case 5: network.pixel_shuffle(x, y); break;
+                    case 6: network.bicubic(x, y, span(a)); break;
+                    case 7:
+                        network.channel_attention(x, y, z, span(a), span(b), span(c), span(d));
+                        break;
+                }
+            });
+        }
+        refused([&] {
+            network.finish();
+            Runner runner(network);
+            const std::vector<float> luma(12);
+            std::vector<float> result(12 * size_t(network.scale() * network.scale()));
+            runner.run(luma.data(), 3, 4, result.data(), 2);
+            ++ran;
+        });
+    }
+    expect(ran > 0, "no description was accepted: the test tests nothing");
+    Runner runner(make_network("", 3, 3, 3, "identity", "relu"));
+    expect(refused([&] { runner.memory(0, 5, 1); }), "no rows");
+    expect(refused([&] { runner.memory(1 << 21, 5, 1); }), "too many rows");
+    expect(refused([&] { runner.memory(1 << 20, 1 << 20, 1); }), "too many pixels");
+    expect(refused([&] { runner.memory(5, 5, 0); }), "no threads");
+    expect(refused([] { find_kernel("abacus"); }), "unknown kernel");
+}
+
+}  // namespace
+
+int main() {
+    for (const std::string& kernel : kernels()) std::printf("%s ", kernel.c_str());
+    test_all_kernels();
+    test_hostile_descriptions();
+    std::printf("checksum %016llx\n", static_cast<unsigned long long>(checksum));
+    return failures ? 1 : 0;
+}

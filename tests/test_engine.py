@@ -1,0 +1,299 @@
+"""The engine as a whole: what it computes, that nothing but the picture decides it, and
+that nothing it is told makes it crash."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bnnup import program, resize
+from bnnup.tiling import plan_tiles
+from bnnup.weights import Model
+
+engine = pytest.importorskip("bnnup.engine", exc_type=ImportError)
+
+from bnnup import _native  # noqa: E402
+
+Picture = NDArray[np.float32]
+
+
+def picture(height: int, width: int) -> Picture:
+    return np.random.default_rng(height * width).random((height, width), np.float32)
+
+
+def random_tensors(network: program.Program, seed: int) -> dict[str, NDArray[np.generic]]:
+    """Tensors that keep values within about ±10 and signs mixed."""
+    random = np.random.default_rng(seed)
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for operation in network.operations:
+        inputs = network.inputs(operation)
+        for part, spec in operation.tensors(inputs).items():
+            values = random.standard_normal(spec.shape)
+            if spec.dtype == "uint8":
+                channels = inputs[0].channels
+                bits = random.integers(0, 2, (*spec.shape[:-1], channels), np.uint8)
+                tensors[f"{operation.name}.{part}"] = np.packbits(bits, -1, bitorder="little")
+                continue
+            if part in ("weight", "down", "up"):
+                values /= np.sqrt(np.prod(spec.shape[1:]))
+            if part == "scale":
+                values /= np.sqrt(inputs[0].channels * 9)
+            tensors[f"{operation.name}.{part}"] = values.astype(np.float32)
+    return tensors
+
+
+def random_model(seed: int) -> Model:
+    """A network of ten random operations, every kind being likely."""
+    random = np.random.default_rng(seed)
+    scale = int(random.integers(1, 5))
+    operations: list[program.Operation] = [
+        program.Convolution("head", program.INPUT, int(random.integers(1, 40)), 3)
+    ]
+    while len(operations) < 11:
+        values = program.Program(
+            1, (*operations, program.Convolution("end", program.INPUT, 1, 1))
+        ).values
+        x = [str(name) for name in random.choice([o.name for o in operations], 3)]
+        channels = values[x[0]].channels
+        name = f"o{len(operations)}"
+        kernel = int(random.choice(program.KERNELS))
+        activation = str(random.choice(list(program.ACTIVATIONS)))
+        skips = {
+            "none": 20,
+            "identity": channels,
+            "repeat": 2 * channels,
+            "slice": 1 + channels // 2,
+        }
+        skips |= {"average": channels // 2} if channels % 2 == 0 else {}
+        skip = str(random.choice(list(skips)))
+        alike = [o.name for o in operations if values[o.name] == values[x[0]]]
+        choices: list[program.Operation] = [
+            program.Convolution(name, x[0], int(random.integers(1, 40)), kernel),
+            program.BinaryConvolution(name, x[0], min(skips[skip], 200), kernel, skip, activation)
+            if skips[skip] <= 200
+            else program.Activation(name, x[0], activation),
+            program.Activation(name, x[0], activation),
+            program.Add(name, x[0], str(random.choice(alike))),
+            program.Concatenate(name, tuple(x)),
+            program.ChannelAttention(name, x[0], 3, int(random.choice([1, 5, 9]))),
+        ]
+        operations.append(choices[int(random.integers(len(choices)))])
+    end = (
+        program.Concatenate("all", tuple(o.name for o in operations[::3])),
+        program.Convolution("tail", "all", 2 * scale**2, 3),
+        program.PixelShuffle("shuffle", "tail", scale),
+        program.Convolution("one", "shuffle", 1, 3),
+        program.Bicubic("bicubic", program.INPUT, scale),
+        program.Add("result", "bicubic", "one"),
+    )
+    network = program.Program(scale, (*operations, *end))
+    return Model(network, random_tensors(network, seed))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_programs_agree_with_torch_in_double_precision(seed: int) -> None:
+    torch_backend = pytest.importorskip("bnnup.torch_backend")
+    model = random_model(seed)
+    luma = picture(9, 14)
+    expected = torch_backend.TorchBackend(model, dtype=torch_backend.torch.float64).run(luma)
+    result = engine.Engine(model).run(luma)
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("seed", range(24, 34))
+def test_kernel_threads_and_tiles_leave_no_trace(seed: int) -> None:
+    model = random_model(seed)
+    luma = picture(33, 47)
+    expected = engine.Engine(model, threads=1, kernel="portable").run(luma)
+    for kernel in engine.kernels():
+        for threads in (1, 2, 3, 7):
+            result = engine.Engine(model, threads=threads, kernel=kernel).run(luma)
+            assert result.tobytes() == expected.tobytes(), (kernel, threads)
+    network = engine.Engine(model, threads=2)
+    for size in (7, 16, 20, 33, 64):
+        result = np.empty_like(expected)
+        for tile in plan_tiles(*luma.shape, size, model.program.halo):
+            tile.place(network.run(luma[tile.outer]), result, model.program.scale)
+        assert result.tobytes() == expected.tobytes(), size
+
+
+def chain(length: int, channels: int = 64) -> Model:
+    """As deep as EDSR: rows of many operations are in flight together."""
+    names = [f"c{i}" for i in range(length)]
+    network = program.Program(
+        2,
+        (
+            program.Convolution("head", program.INPUT, channels, 3),
+            *(
+                program.BinaryConvolution(name, before, channels, 3, "identity", "rprelu")
+                for name, before in zip(names, ["head", *names], strict=False)
+            ),
+            program.Add("sum", "head", names[-1]),
+            program.Convolution("tail", "sum", 4, 3),
+            program.PixelShuffle("shuffle", "tail", 2),
+            program.Bicubic("bicubic", program.INPUT, 2),
+            program.Add("result", "bicubic", "shuffle"),
+        ),
+    )
+    return Model(network, random_tensors(network, 0))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (100, 37), (5, 2000)])
+def test_order_of_rows_leaves_no_trace(shape: tuple[int, int]) -> None:
+    """Pictures whose rows fit the cache many times, once, or not at all."""
+    model, luma = chain(12), picture(*shape)
+    whole = engine.Engine(model, threads=1).run(luma)
+    for threads in (2, 5):
+        assert engine.Engine(model, threads=threads).run(luma).tobytes() == whole.tobytes()
+    network = engine.Engine(model, threads=2)
+    for tile in plan_tiles(*shape, 50, model.program.halo):
+        part = np.zeros_like(whole)
+        tile.place(network.run(luma[tile.outer]), part, 2)
+        core = tuple(slice(2 * s.start, 2 * s.stop) for s in tile.core)
+        np.testing.assert_array_equal(part[core], whole[core])
+
+
+def test_deep_network_agrees_with_torch_in_double_precision() -> None:
+    torch_backend = pytest.importorskip("bnnup.torch_backend")
+    model, luma = chain(12), picture(40, 60)
+    expected = torch_backend.TorchBackend(model, dtype=torch_backend.torch.float64).run(luma)
+    error = np.mean((engine.Engine(model).run(luma) - expected) ** 2) / expected.var()
+    assert 10 * np.log10(error) < -70
+
+
+def test_one_engine_runs_in_many_threads() -> None:
+    network = engine.Engine(chain(4), threads=2)
+    pictures = [picture(20 + i, 30) for i in range(6)]
+    expected = [network.run(luma) for luma in pictures]
+    results: list[Picture | None] = [None] * len(pictures)
+
+    def work(i: int) -> None:
+        for _ in range(5):
+            results[i] = network.run(pictures[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(pictures))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result, wanted in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result, wanted)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_no_thread_is_left() -> None:
+    network = engine.Engine(chain(2), threads=5)
+    before = len(os.listdir("/proc/self/task"))
+    network.run(picture(30, 30))
+    assert len(os.listdir("/proc/self/task")) <= before
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.25, -0.5)])
+def test_enlarge_equals_resize(factor: int, shift: tuple[float, float]) -> None:
+    for shape in ((1, 1), (2, 7), (31, 18)):
+        plane = picture(*shape)
+        expected = resize.enlarge(plane, factor, shift)
+        assert engine.enlarge(plane, factor, shift).tobytes() == expected.tobytes()
+
+
+def test_memory_is_what_a_picture_needs() -> None:
+    network = engine.Engine(chain(12), threads=1)
+    small, large = network.memory(100, 100), network.memory(200, 200)
+    assert 100 * 100 * 64 * 4 < small < 100 * 100 * 700
+    assert 3.5 < large / small < 4.5
+
+
+def test_importing_the_engine_imports_no_torch() -> None:
+    code = "import sys, bnnup.engine; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kernel_is_chosen_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BNNUP_KERNEL", "portable")
+    assert engine.Engine(chain(1)).kernel == "portable"
+    monkeypatch.setenv("BNNUP_KERNEL", "abacus")
+    with pytest.raises(ValueError, match=r"abacus.*portable"):
+        engine.Engine(chain(1))
+
+
+def test_what_cannot_be_run_is_refused() -> None:
+    network = engine.Engine(chain(1))
+    with pytest.raises(ValueError):
+        network.run(np.empty((0, 5), np.float32))
+    with pytest.raises(ValueError):
+        network.run(np.empty((5, 5, 1), np.float32))
+    runner = network._runner
+    luma = picture(4, 4)
+    with pytest.raises(ValueError, match="shape"):
+        runner.run(luma, np.empty((4, 4), np.float32), 1)
+    with pytest.raises(ValueError, match="threads"):
+        runner.run(luma, np.empty((8, 8), np.float32), 0)
+    with pytest.raises(TypeError):
+        runner.run(luma.astype(np.float64), np.empty((8, 8), np.float32), 1)
+    with pytest.raises(ValueError):
+        runner.memory(1 << 30, 1 << 30, 1)
+
+
+NONE = np.empty(0, np.float32)
+SMALL = st.integers(-2, 9)
+ANY = SMALL | st.sampled_from([-(2**31), 63, 64, 65, 4096, 4097, 2**31 - 1, 2**40])
+METHODS = st.sampled_from(sorted(program.OPERATIONS))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_description_crashes(data: st.DataObject) -> None:
+    """Calls with numbers, names and sizes that fit now and then."""
+    network = _native.Network(data.draw(st.integers(1, 3)), "")
+    for _ in range(data.draw(st.integers(1, 8))):
+        sizes = st.sampled_from([0, 1, 2, 3, 4, 5, 8, 9, 10, 16, 18, 20, 36, 64, 576])
+
+        def floats(sizes: st.SearchStrategy[int] = sizes) -> Picture:
+            return np.full(data.draw(sizes), data.draw(st.sampled_from([0, -1, np.nan, np.inf])))
+
+        names = st.sampled_from(["none", "identity", "slice", "relu", "rprelu", "", "é" * 99])
+        numbers = [data.draw(ANY) for _ in range(3)]
+        skip, activation = data.draw(names), data.draw(names)
+        tensors = [floats().astype(np.float32) for _ in range(4)]
+        weight = np.zeros(data.draw(sizes), np.uint8)
+        arguments = {
+            "convolution": (*numbers, *tensors[:2]),
+            "binary_convolution": (*numbers, skip, activation, weight, *tensors),
+            "activation": (numbers[0], activation, *tensors[:2]),
+            "add": numbers[:2],
+            "concatenate": (numbers,),
+            "pixel_shuffle": numbers[:2],
+            "bicubic": (*numbers[:2], tensors[0]),
+            "channel_attention": (*numbers, *tensors),
+        }
+        method = data.draw(METHODS)
+        try:
+            getattr(network, method)(*arguments[method])
+        except (ValueError, TypeError):
+            continue
+    try:
+        runner = _native.Runner(network)
+    except ValueError:
+        return
+    for scale in (1, 2, 3):
+        try:
+            runner.run(picture(3, 4), np.empty((3 * scale, 4 * scale), np.float32), 2)
+        except ValueError:
+            continue
+
+
+def test_bits_past_the_channels_are_refused() -> None:
+    network = _native.Network(1, "")
+    ones = np.ones(1, np.float32)
+    with pytest.raises(ValueError, match="bits past"):
+        network.binary_convolution(
+            0, 1, 1, "none", "none", np.array([2], np.uint8), ones, ones, NONE, NONE
+        )

@@ -1,0 +1,209 @@
+"""Every kernel of this machine against the meaning of its operations, in whole numbers.
+
+The networks here compute integers small enough for float32 to hold exactly, so that
+the engine must equal torch to the last bit.
+"""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bnnup import packing, program
+from bnnup.weights import Model
+
+engine = pytest.importorskip("bnnup.engine", exc_type=ImportError)
+torch_backend = pytest.importorskip("bnnup.torch_backend")
+
+KERNELS = engine.kernels()
+# Around a byte, a vector of 16 channels, a word, two words; and 31 = 16 + 8 + 4 + 2 + 1.
+CHANNELS = [1, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 576, 31 * 64]
+# Around the pixels that kernels do at a time, and the 64 of a block.
+WIDTHS = [1, 2, 3, 4, 5, 7, 11, 12, 13, 63, 64, 65, 129]
+
+
+def test_there_are_kernels_and_portable_is_one_of_them() -> None:
+    assert KERNELS
+    assert KERNELS[-1] == "portable"
+
+
+def binary_model(
+    before: int,
+    after: int,
+    kernel: int,
+    skip: str = "none",
+    activation: str = "none",
+    seed: int = 0,
+) -> Model:
+    """Luma to integers of both signs, through one binary convolution, to an integer."""
+    random = np.random.default_rng(before + after)
+    network = program.Program(
+        1,
+        (
+            program.Convolution("head", program.INPUT, before, 3),
+            program.BinaryConvolution("body", "head", after, kernel, skip, activation),
+            program.Convolution("tail", "body", 1, 1),
+        ),
+    )
+    return Model(
+        network,
+        {
+            name: random.integers(0, 256, spec.shape, np.uint8)
+            if spec.dtype == "uint8"
+            else random.integers(-3, 4, spec.shape).astype(np.float32)
+            for name, spec in network.tensors().items()
+        }
+        | {
+            "body.weight": packing.pack_weight(
+                random.standard_normal((after, before, kernel, kernel))
+            )
+        },
+    )
+
+
+def whole_numbers(height: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(width).integers(-2, 3, (height, width)).astype(np.float32)
+
+
+def assert_exact(model: Model, luma: NDArray[np.float32], kernel: str) -> None:
+    expected = torch_backend.TorchBackend(model, dtype=torch_backend.torch.float64).run(luma)
+    assert np.abs(expected).max() < 2**24
+    result = engine.Engine(model, threads=1, kernel=kernel).run(luma)
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_channels_in(kernel: str, channels: int) -> None:
+    assert_exact(binary_model(channels, 5, 3), whole_numbers(3, 9), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("channels", CHANNELS[:-2])
+def test_channels_out(kernel: str, channels: int) -> None:
+    assert_exact(binary_model(5, channels, 3, activation="relu"), whole_numbers(3, 9), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_widths(kernel: str, width: int) -> None:
+    assert_exact(binary_model(17, 33, 3), whole_numbers(2, width), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("channels", [3, 64, 100, 576])
+def test_kernel_sizes(kernel: str, size: int, channels: int) -> None:
+    assert_exact(binary_model(channels, 6, size), whole_numbers(4, 6), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("skip", "before", "after"),
+    [
+        ("identity", 24, 24),
+        ("identity", 64, 64),
+        ("repeat", 5, 35),
+        ("repeat", 16, 64),
+        ("average", 64, 16),
+        ("average", 52, 13),
+        ("slice", 40, 20),
+        ("slice", 64, 64),
+    ],
+)
+@pytest.mark.parametrize("activation", program.ACTIVATIONS)
+def test_skips_and_activations(
+    kernel: str, skip: str, before: int, after: int, activation: str
+) -> None:
+    model = binary_model(before, after, 3, skip, activation)
+    assert_exact(model, whole_numbers(3, 7), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("channels", [1, 8, 16, 64, 65, 130])
+def test_order_of_packed_signs(kernel: str, channels: int) -> None:
+    """One channel is negative; the network must say which.
+
+    The weights of output j are those signs that a lone −1 in channel j makes: the dot
+    product is C where they agree, and C − 4 elsewhere.
+    """
+    one_hot = np.eye(channels, dtype=np.float32)
+    for channel in {0, channels // 2, channels - 1}:
+        model = Model(
+            program.Program(
+                1,
+                (
+                    program.Convolution("head", program.INPUT, channels, 1),
+                    program.BinaryConvolution("body", "head", channels, 1, "none", "none"),
+                    program.Convolution("tail", "body", 1, 1),
+                ),
+            ),
+            {
+                "head.weight": -one_hot[channel].reshape(-1, 1, 1, 1),
+                "head.bias": np.zeros(channels, np.float32),
+                "body.weight": packing.pack_weight(-one_hot[..., None, None]),
+                "body.scale": np.full(channels, 0.25, np.float32),
+                "body.shift": np.full(channels, 1 - channels / 4, np.float32),
+                "tail.weight": np.arange(channels, dtype=np.float32).reshape(1, -1, 1, 1),
+                "tail.bias": np.zeros(1, np.float32),
+            },
+        )
+        result = engine.Engine(model, kernel=kernel).run(np.ones((1, 1), np.float32))
+        assert result.item() == channel
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_largest_sum_does_not_overflow(kernel: str, sign: int) -> None:
+    """4096 channels under 5×5 weights, all of one sign: ±102400, far beyond 16 bits."""
+    network = program.Program(
+        1,
+        (
+            program.Convolution("head", program.INPUT, program.MAX_CHANNELS, 1),
+            program.BinaryConvolution("body", "head", 1, 5, "none", "none"),
+        ),
+    )
+    tensors = {
+        name: np.ones(spec.shape, spec.dtype) for name, spec in network.tensors().items()
+    } | {
+        "body.weight": packing.pack_weight(np.full((1, program.MAX_CHANNELS, 5, 5), sign)),
+        "body.shift": np.zeros(1, np.float32),
+    }
+    result = engine.Engine(Model(network, tensors), kernel=kernel).run(np.ones((2, 3), np.float32))
+    assert (result == sign * 25 * program.MAX_CHANNELS).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("channels", [(1, 1), (3, 17), (64, 16), (20, 4)])
+@pytest.mark.parametrize("width", [1, 13])
+def test_full_precision_convolution(
+    kernel: str, size: int, channels: tuple[int, int], width: int
+) -> None:
+    random = np.random.default_rng(size)
+    before, after = channels
+    network = program.Program(
+        1,
+        (
+            program.Convolution("head", program.INPUT, before, 1),
+            program.Convolution("body", "head", after, size),
+            program.Convolution("tail", "body", 1, 1),
+        ),
+    )
+    tensors = {
+        name: random.integers(-2, 3, spec.shape).astype(np.float32)
+        for name, spec in network.tensors().items()
+    }
+    assert_exact(Model(network, tensors), whole_numbers(5, width), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_zero_of_either_sign_counts_as_plus_one_and_nan_alike(kernel: str) -> None:
+    model = binary_model(3, 1, 1)
+    tensors = dict(model.tensors)
+    tensors |= {"head.bias": np.zeros(3, np.float32), "tail.bias": np.zeros(1, np.float32)}
+    network = engine.Engine(Model(model.program, tensors), kernel=kernel)
+    zeros = np.array([[0.0, -0.0]], np.float32)
+    results = network.run(zeros)
+    assert results[0, 0] == results[0, 1]
+    expected = torch_backend.TorchBackend(Model(model.program, tensors)).run(zeros)
+    np.testing.assert_array_equal(results, expected)
