@@ -102,7 +102,7 @@ class Upscaler:
         shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
         result = np.empty(shape, pixels.dtype)
         halo = max(self.model.program.halo, MARGIN)
-        side = self._largest_tile(shape, halo) if self.tile is None else self.tile
+        side = self.tile_side(shape, halo)
         done = 0
         for tile in plan_tiles(height, width, side, halo):
             part = np.divide(pixels[tile.outer], white, dtype=np.float32)
@@ -112,8 +112,10 @@ class Upscaler:
                 progress(done, height * width)
         return result
 
-    def _largest_tile(self, shape: tuple[int, ...], halo: int) -> int:
-        """The largest tile that ``memory`` allows for a result of this shape."""
+    def tile_side(self, shape: tuple[int, ...], halo: int) -> int:
+        """``tile``, or the largest that ``memory`` allows for a result of this shape."""
+        if self.tile is not None:
+            return self.tile
         height, width = (length // self.scale for length in shape[:2])
         planes = shape[2] if len(shape) == 3 else 1
         for side in TILES:
