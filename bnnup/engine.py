@@ -48,9 +48,7 @@ class Engine:
 
     name = "engine"
 
-    def __init__(
-        self, model: Model, threads: int | None = None, kernel: str | None = None
-    ) -> None:
+    def __init__(self, model: Model, threads: int | None = None, kernel: str | None = None) -> None:
         self.program = model.program
         self.threads = threads or usable_cores()
         wanted = os.environ.get("BNNUP_KERNEL", "") if kernel is None else kernel
@@ -96,9 +94,7 @@ def _describe(network: Any, model: Model) -> None:
         numbers[operation.name] = _append(network, model, operation, inputs)
 
 
-def _append(
-    network: Any, model: Model, operation: program.Operation, inputs: list[int]
-) -> int:
+def _append(network: Any, model: Model, operation: program.Operation, inputs: list[int]) -> int:
     def tensor(part: str) -> NDArray[Any]:
         array = model.tensors.get(f"{operation.name}.{part}", EMPTY)
         return np.ascontiguousarray(array).ravel()
@@ -134,9 +130,7 @@ def _append(
             number = network.bicubic(*inputs, operation.factor, phases)
         case program.ChannelAttention():
             parts = (tensor(p) for p in ("down", "down_bias", "up", "up_bias"))
-            number = network.channel_attention(
-                *inputs, operation.squeeze, operation.window, *parts
-            )
+            number = network.channel_attention(*inputs, operation.squeeze, operation.window, *parts)
         case _:
             raise TypeError(f"the engine has nothing for {operation.op}")
     return number
