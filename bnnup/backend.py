@@ -10,7 +10,7 @@ from bnnup.errors import BackendError
 from bnnup.weights import Model
 
 try:
-    from bnnup import engine
+    from bnnup import engine as engine
 except ImportError:  # installed without a compiler
     engine = None  # type: ignore[assignment]
 
