@@ -21,15 +21,18 @@ class Tile:
     core: tuple[slice, slice]
     outer: tuple[slice, slice]
 
-    def place(self, enlarged: NDArray[Any], target: NDArray[Any], scale: int) -> None:
-        """Writes the core of an enlarged ``outer`` to where it belongs in ``target``."""
+    def place(self, enlarged: NDArray[Any], target: NDArray[Any], scale: int, top: int = 0) -> None:
+        """Writes the core of an enlarged ``outer`` to where it belongs in ``target``.
+
+        ``target`` is what becomes of the picture from input row ``top`` on.
+        """
         inner = tuple(
             slice((core.start - outer.start) * scale, (core.stop - outer.start) * scale)
             for core, outer in zip(self.core, self.outer, strict=True)
         )
-        target[tuple(slice(core.start * scale, core.stop * scale) for core in self.core)] = (
-            enlarged[inner]
-        )
+        rows, columns = self.core
+        rows = slice((rows.start - top) * scale, (rows.stop - top) * scale)
+        target[rows, columns.start * scale : columns.stop * scale] = enlarged[inner]
 
 
 def plan_tiles(height: int, width: int, tile: int, halo: int) -> Iterator[Tile]:

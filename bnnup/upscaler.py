@@ -1,7 +1,9 @@
 """The main job: a picture in, the same picture larger out."""
 
-from collections.abc import Callable
-from typing import TypeVar, overload
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from bnnup import color, image
 from bnnup.backend import Backend, choose_backend, enlarge
 from bnnup.errors import ModelNotFoundError
 from bnnup.tiling import plan_tiles
+from bnnup.transparency import fill_transparent
 from bnnup.weights import Model, load_model
 from bnnup.zoo import DEFAULT, find_model
 
@@ -46,7 +49,8 @@ def load(
 class Upscaler:
     """A network that enlarges pictures by ``scale``.
 
-    Luma goes through the network, chroma through bicubic, alpha through the network.
+    Luma goes through the network, chroma through bicubic, alpha through the network
+    or, if ``alpha`` is "bicubic", through bicubic.
     The picture is worked on in tiles of ``tile`` input pixels each way, plus the
     network's halo: by default the largest with which all that is needed beyond the
     input and output arrays stays below ``memory`` bytes. The result depends on neither.
@@ -59,6 +63,7 @@ class Upscaler:
         backend: Backend | None = None,
         tile: int | None = None,
         memory: int = MEMORY,
+        alpha: str = "network",
     ) -> None:
         if tile is not None and tile < 1:
             raise ValueError(f"a tile has at least 1 pixel each way, not {tile}")
@@ -67,6 +72,7 @@ class Upscaler:
         self.backend = choose_backend(model) if backend is None else backend
         self.tile = tile
         self.memory = memory
+        self.alpha = alpha
 
     @overload
     def __call__(self, picture: Image.Image, progress: Progress | None = None) -> Image.Image: ...
@@ -84,33 +90,46 @@ class Upscaler:
         (H, W, 4), the last channel being alpha. Results are clipped to the range.
         """
         if isinstance(picture, Image.Image):
-            enlarged = image.from_pixels(self.enlarge(image.to_pixels(picture), progress))
-            enlarged.info.update(image.kept_info(picture))
+            original = image.Picture.of(picture)
+            enlarged = image.from_pixels(self.enlarge(original.pixels, progress))
+            enlarged.info.update(original.info)
             return enlarged
         return self.enlarge(picture, progress)
 
     def enlarge(self, pixels: NDArray[Sample], progress: Progress | None = None) -> NDArray[Sample]:
         """Like calling, for arrays; (H, W, 2), grey with alpha, is understood, too."""
-        if pixels.dtype not in WHITES:
-            raise TypeError(f"pixels are uint8, uint16 or float32, not {pixels.dtype}")
-        if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))):
-            raise ValueError(f"pixels are (H, W) or (H, W, 2 to 4), not {pixels.shape}")
-        if 0 in pixels.shape:
-            raise ValueError(f"a picture without pixels: {pixels.shape}")
+        _check(pixels)
+        height, width = pixels.shape[:2]
+        shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
+        result, top = np.empty(shape, pixels.dtype), 0
+        for strip in self.strips(pixels, progress):
+            result[top : top + len(strip)] = strip
+            top += len(strip)
+        return result
+
+    def strips(
+        self, pixels: NDArray[Sample], progress: Progress | None = None
+    ) -> Iterator[NDArray[Sample]]:
+        """The result of ``enlarge`` from top to bottom, never whole in memory."""
+        _check(pixels)
         height, width = pixels.shape[:2]
         white = np.float32(WHITES[pixels.dtype])
-        shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
-        result = np.empty(shape, pixels.dtype)
         halo = max(self.model.program.halo, MARGIN)
-        side = self.tile_side(shape, halo)
+        if pixels.shape[2:] in ((2,), (4,)):
+            pixels = fill_transparent(pixels, halo + 1)  # its rim shows a little
+        shape: tuple[int, ...] = height * self.scale, width * self.scale, *pixels.shape[2:]
+        tiles = plan_tiles(height, width, self.tile_side(shape, halo), halo)
         done = 0
-        for tile in plan_tiles(height, width, side, halo):
-            part = np.divide(pixels[tile.outer], white, dtype=np.float32)
-            tile.place(_quantize(self._enlarge_part(part), result.dtype), result, self.scale)
-            done += pixels[tile.core].shape[0] * pixels[tile.core].shape[1]
-            if progress is not None:
-                progress(done, height * width)
-        return result
+        for (top, bottom), row in groupby(tiles, lambda t: (t.core[0].start, t.core[0].stop)):
+            strip = np.empty(((bottom - top) * self.scale, *shape[1:]), pixels.dtype)
+            for tile in row:
+                part = np.divide(pixels[tile.outer], white, dtype=np.float32)
+                enlarged = _quantize(self._enlarge_part(part), strip.dtype)
+                tile.place(enlarged, strip, self.scale, top)
+                done += pixels[tile.core].shape[0] * pixels[tile.core].shape[1]
+                if progress is not None:
+                    progress(done, height * width)
+            yield strip
 
     def tile_side(self, shape: tuple[int, ...], halo: int) -> int:
         """``tile``, or the largest that ``memory`` allows for a result of this shape."""
@@ -140,10 +159,21 @@ class Upscaler:
         return np.stack(enlarged, axis=-1)
 
     def _enlarge_alpha(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's alpha, within the range of the pixels around: opaque stays opaque."""
+        """Alpha enlarged, within the range of the pixels around: opaque stays opaque."""
         low, high = (_neighbourhood(alpha, extreme) for extreme in (np.minimum, np.maximum))
         spread = np.ones((self.scale, self.scale), np.float32)
-        return self.backend.run(alpha).clip(np.kron(low, spread), np.kron(high, spread))
+        run = self.backend.run if self.alpha == "network" else partial(enlarge, factor=self.scale)
+        return run(alpha).clip(np.kron(low, spread), np.kron(high, spread))
+
+
+def _check(pixels: NDArray[Any]) -> None:
+    """TypeError or ValueError for what is no picture."""
+    if pixels.dtype not in WHITES:
+        raise TypeError(f"pixels are uint8, uint16 or float32, not {pixels.dtype}")
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))):
+        raise ValueError(f"pixels are (H, W) or (H, W, 2 to 4), not {pixels.shape}")
+    if 0 in pixels.shape:
+        raise ValueError(f"a picture without pixels: {pixels.shape}")
 
 
 def _neighbourhood(plane: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.float32]:

@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from bnnup.errors import MediaError
-from bnnup.image import (
-    Picture,
-    check_fits,
-    check_writable,
-    from_pixels,
-    read_picture,
-    to_pixels,
-    write_picture,
-)
+from bnnup.formats import Encoding, check_fits, check_writable, format_of, write_picture
+from bnnup.image import Picture, from_pixels, read_picture, to_pixels
 
 ORIENTATION, MAKER = 0x0112, 0x010F
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -184,7 +177,12 @@ def test_jpeg_is_written_with_full_chroma_at_quality_95(tmp_path: Path) -> None:
         ("png", (5, 4, 4), np.uint8),
         ("png", (5, 4), np.uint16),
         ("PNG", (1, 1, 3), np.uint8),
+        ("png", (70, 4, 2), np.uint16),
+        ("png", (5, 4, 3), np.uint16),
+        ("png", (65, 4, 4), np.uint16),
         ("tif", (5, 4), np.uint16),
+        ("tif", (64, 4, 3), np.uint16),
+        ("tif", (130, 4, 4), np.uint16),
         ("tiff", (5, 4, 4), np.uint8),
         ("bmp", (5, 4, 3), np.uint8),
         ("ppm", (5, 4, 3), np.uint8),
@@ -200,7 +198,7 @@ def test_lossless_formats_hold_every_value(
 ) -> None:
     pixels = scene(*shape, dtype=dtype)
     path = tmp_path / f"画像 ü {shape}.{ending}"
-    check_fits(Picture(pixels), path, 1)
+    fits(Picture(pixels), path.name, 1)
     write_picture(Picture(pixels), path)
     back = read_picture(path).pixels
     assert back.dtype == dtype
@@ -236,26 +234,27 @@ def test_transparency_is_written(tmp_path: Path, ending: str, channels: int) -> 
     )
 
 
-def test_sixteen_bit_colour_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="16-bit colour"):
-        write_picture(Picture(scene(4, 5, 3, dtype=np.uint16)), tmp_path / "out.png")
+def fits(picture: Picture, name: str, scale: int) -> None:
+    """check_fits for a picture enlarged into a file."""
+    height, width = (scale * length for length in picture.pixels.shape[:2])
+    check_fits(picture, (width, height), Encoding(format_of(Path(name))), name)
 
 
 def test_results_too_large_for_a_format_are_known_beforehand() -> None:
     wide = Picture(np.zeros((1, 5000, 3), np.uint8))
-    check_fits(wide, Path("out.webp"), 3)
+    fits(wide, "out.webp", 3)
     with pytest.raises(MediaError, match=r"20000×4"):  # WebP ends at 16383
-        check_fits(wide, Path("out.webp"), 4)
-    check_fits(wide, Path("out.png"), 4)
+        fits(wide, "out.webp", 4)
+    fits(wide, "out.png", 4)
 
 
 def test_what_a_format_cannot_hold_is_known_beforehand() -> None:
     with pytest.raises(MediaError, match="transparency"):
-        check_fits(Picture(scene(4, 5, 4)), Path("out.jpg"), 2)
+        fits(Picture(scene(4, 5, 4)), "out.jpg", 2)
     with pytest.raises(MediaError, match="16 bits"):
-        check_fits(Picture(scene(4, 5, dtype=np.uint16)), Path("out.jpg"), 2)
+        fits(Picture(scene(4, 5, dtype=np.uint16)), "out.jpg", 2)
     with pytest.raises(MediaError, match="cannot hold 10×8"):
-        check_fits(Picture(scene(4, 5, 3), {"dpi": (float("nan"),) * 2}), Path("out.png"), 2)
+        fits(Picture(scene(4, 5, 3), {"dpi": (float("nan"),) * 2}), "out.png", 2)
 
 
 # Modes
@@ -269,6 +268,13 @@ def stripes(mode: str) -> Image.Image:
     return image.convert(with_alpha.get(mode, mode)).convert(mode)
 
 
+def in_two_colors() -> Image.Image:
+    """Of palette type: a red column beside a blue one."""
+    image = stripes("L").point([0] * 128 + [1] * 128, "L")
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    return image
+
+
 @pytest.mark.parametrize(
     ("mode", "channels"),
     [
@@ -276,7 +282,7 @@ def stripes(mode: str) -> Image.Image:
         ("L", 1),
         ("LA", 2),
         ("La", 2),
-        ("P", 3),
+        ("P", 1),  # its palette is grey
         ("PA", 4),
         ("RGB", 3),
         ("RGBX", 3),
@@ -322,10 +328,12 @@ def test_modes_without_a_range_are_one_clear_error(tmp_path: Path, mode: str) ->
         (stripes("1"), 0, (2, 2, 2), [0, 255]),
         (stripes("L"), 255, (2, 2, 2), [255, 0]),
         (stripes("RGB"), (0, 0, 0), (2, 2, 4), [0, 255]),
-        (stripes("P"), bytes([0, *range(1, 256)]), (2, 2, 4), [0, 255]),
-        (stripes("P"), 0, (2, 2, 4), [0, 255]),
+        (stripes("P"), bytes([0, *range(1, 256)]), (2, 2, 2), [0, 255]),
+        (stripes("P"), 0, (2, 2, 2), [0, 255]),
+        (in_two_colors(), bytes([0, 255]), (2, 2, 4), [0, 255]),
+        (in_two_colors(), 0, (2, 2, 4), [0, 255]),
     ],
-    ids=["1-bit", "grey", "rgb", "palette-alphas", "palette-index"],
+    ids=["1-bit", "grey", "rgb", "greys", "greys-index", "palette-alphas", "palette-index"],
 )
 def test_transparent_colour_becomes_alpha(
     tmp_path: Path, image: Image.Image, key: Any, shape: tuple[int, ...], alpha: list[int]
@@ -450,6 +458,7 @@ def test_place_that_cannot_be_written_to(
     (tmp_path / "there.png").touch()
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(MediaError, match=reason):
+        format_of(tmp_path / name)
         check_writable(tmp_path / name, force=force)
 
 

@@ -105,7 +105,7 @@ def test_images_come_back_as_images(models: dict[int, Model], mode: str, result:
 
 
 def test_images_keep_what_still_holds(models: dict[int, Model]) -> None:
-    image = Image.fromarray(noise(5, 8)).convert("P")
+    image = Image.fromarray(noise(5, 8, 3)).convert("P")
     image.info |= {"icc_profile": b"profile", "dpi": (300, 300), "transparency": 3}
     enlarged = Upscaler(models[2])(image)
     assert enlarged.mode == "RGBA"
@@ -186,12 +186,42 @@ def test_alpha_has_no_halo_around_an_edge(models: dict[int, Model]) -> None:
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_alpha_does_not_change_the_colours(models: dict[int, Model], channels: int) -> None:
+    """Unless nothing shows through it: that is given the colour around it."""
     upscaler = Upscaler(models[2])
-    pixels = noise(9, 11, channels)
+    pixels = noise(9, 11, channels) | 1
     colors = pixels[..., 0] if channels == 2 else pixels[..., :3]
     result = upscaler(pixels)
     result = result[..., 0] if channels == 2 else result[..., :3]
     np.testing.assert_array_equal(result, upscaler(np.ascontiguousarray(colors)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tile", [3, 1000])
+def test_colours_do_not_bleed_from_transparent_pixels(dtype: Any, tile: int) -> None:
+    """White beside transparent black stays white wherever anything of it shows."""
+    pixels = np.zeros((20, 20, 4), dtype)
+    pixels[5:12, 4:9] = white(dtype)
+    before = pixels.copy()
+    result = Upscaler(bicubic_model(2), tile=tile)(pixels)
+    assert 0 < (result[..., 3] > 0).mean() < 1
+    assert (result[..., :3][result[..., 3] > 0] == white(dtype)).all()
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_invisible_colour_does_not_matter() -> None:
+    visible = noise(15, 13, 4, seed=2)
+    visible[4:9, 3:11, 3] = 0
+    other = visible.copy()
+    other[4:9, 3:11, :3] = noise(5, 8, 3, seed=3)
+    upscaler = Upscaler(bicubic_model(3))
+    np.testing.assert_array_equal(upscaler(visible), upscaler(other))
+
+
+def test_alpha_by_bicubic(models: dict[int, Model]) -> None:
+    pixels = noise(9, 11, 4) | 1
+    result = Upscaler(models[2], alpha="bicubic")(pixels)
+    np.testing.assert_array_equal(result[..., 3], Upscaler(bicubic_model(2))(pixels)[..., 3])
+    np.testing.assert_array_equal(result[..., :3], Upscaler(models[2])(pixels)[..., :3])
 
 
 # Against bicubic by its definition
@@ -200,7 +230,7 @@ def test_alpha_does_not_change_the_colours(models: dict[int, Model], channels: i
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)], ids=["grey", "grey-a", "rgb", "rgba"])
 def test_network_of_nothing_but_bicubic(scale: int, channels: tuple[int, ...]) -> None:
-    pixels = noise(11, 14, *channels)
+    pixels = noise(11, 14, *channels) | 1  # no alpha of 0, which lets colours be replaced
     planes = np.atleast_3d(pixels).astype(np.float64)
     expected = np.stack(
         [bicubic_by_definition(planes[..., i], scale) for i in range(planes.shape[2])], axis=2

@@ -39,18 +39,20 @@ def upscale(
     ] = False,
 ) -> None:
     """Enlarge a picture 2, 3 or 4 times."""
-    from bnnup import image, report
+    from bnnup import formats, image, report
     from bnnup.cli.progress import progress_bar
     from bnnup.upscaler import load
 
     target = output or source.with_name(f"{source.stem}_x{scale}{source.suffix}")
-    image.check_writable(target, force=force)
+    encoding = formats.Encoding(formats.format_of(target))
+    formats.check_writable(target, force=force)
     picture = image.read_picture(source)
-    image.check_fits(picture, target, scale)
+    height, width = picture.pixels.shape[:2]
+    formats.check_fits(picture, (width * scale, height * scale), encoding, target.name)
     upscaler = load(model, scale=scale, tile=tile, memory=memory << 20, threads=threads)
     with progress_bar(source.name, quiet=as_json) as progress, report.stopwatch() as seconds:
         pixels = upscaler.enlarge(picture.pixels, progress)
-    image.write_picture(image.Picture(pixels, picture.info), target)
+    formats.write_picture(image.Picture(pixels, picture.info), target)
     result = report.Report.of(upscaler, model, picture.pixels.shape, seconds(), str(target))
     if as_json:
         typer.echo(json.dumps(result.to_dict()))
