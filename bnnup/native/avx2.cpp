@@ -24,7 +24,7 @@ struct Vec {
 };
 using Mask = Vec;
 constexpr int WORDS = 4;
-constexpr int PIXELS = 6;
+constexpr int PIXELS = 4;
 constexpr int DOTS = 1;
 
 // The first n of 8 lanes.
@@ -81,68 +81,89 @@ inline __m256i count_bytes(__m256i x, __m256i table) {
         _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble)));
 }
 
-inline __m256i carry(const uint64_t* a, const uint64_t* w) {
-    const __m256i p = _mm256_xor_si256(broadcast(a + BLOCK), load_words(w + WORDS));
-    const __m256i q = _mm256_xor_si256(broadcast(a + 2 * BLOCK), load_words(w + 2 * WORDS));
-    const __m256i x = _mm256_xor_si256(broadcast(a), load_words(w));
+// Set bits of the products of two vectors of channels, the even and the odd ones of eight,
+// summed in 64-bit lanes. Both share the operands that a pixel brings.
+struct Counts {
+    __m256i even, odd;
+};
+
+inline __m256i carry(__m256i x, __m256i p, __m256i q, const uint64_t* w) {
+    p = _mm256_xor_si256(p, load_words(w + WORDS));
+    q = _mm256_xor_si256(q, load_words(w + 2 * WORDS));
+    x = _mm256_xor_si256(x, load_words(w));
     return _mm256_xor_si256(_mm256_and_si256(p, q), x);
 }
 
-// Set bits of nine products in WORDS channels, at most 72 a byte, summed per word. The
-// carries go through one more adder, so that four tables are looked up and not five.
-inline __m256i count_nine(const uint64_t* a, const uint64_t* w) {
-    const __m256i ones = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
-    const __m256i twos = _mm256_add_epi8(ones, ones), fours = _mm256_add_epi8(twos, twos);
-    const __m256i c0 = carry(a, w);
-    const __m256i c1 = carry(a + 3 * BLOCK, w + 3 * WORDS);
-    const __m256i c2 = carry(a + 6 * BLOCK, w + 6 * WORDS);
-    const __m256i c3 = carry(a + 9 * BLOCK, w + 9 * WORDS);
-    const __m256i one = _mm256_xor_si256(broadcast(a + 12 * BLOCK), load_words(w + 12 * WORDS));
-    const __m256i p = _mm256_xor_si256(c0, c1), q = _mm256_xor_si256(c0, c2);
-    const __m256i four = _mm256_xor_si256(_mm256_and_si256(p, q), c0);
-    const __m256i two = _mm256_xor_si256(p, c2);
-    const __m256i bytes = _mm256_add_epi8(
-        _mm256_add_epi8(count_bytes(one, ones), count_bytes(two, twos)),
-        _mm256_add_epi8(count_bytes(c3, twos), count_bytes(four, fours)));
-    return _mm256_sad_epu8(bytes, _mm256_setzero_si256());
+inline Counts add_bytes(Counts sums, __m256i even, __m256i odd) {
+    const __m256i zero = _mm256_setzero_si256();
+    return {
+        _mm256_add_epi64(sums.even, _mm256_sad_epu8(even, zero)),
+        _mm256_add_epi64(sums.odd, _mm256_sad_epu8(odd, zero))};
 }
 
-inline __m256i count_one(const uint64_t* a, const uint64_t* w) {
+inline Counts count(const uint64_t* weight, const uint64_t* a, int terms) {
     const __m256i ones = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
-    const __m256i product = _mm256_xor_si256(broadcast(a), load_words(w));
-    return _mm256_sad_epu8(count_bytes(product, ones), _mm256_setzero_si256());
-}
-
-// Set bits of all products, in 64-bit lanes.
-inline __m256i count(const uint64_t* weight, const uint64_t* a, int terms) {
-    __m256i sum = _mm256_setzero_si256();
-    for (; terms >= NINE; terms -= NINE, weight += NINE_OPERANDS * WORDS, a += NINE_OPERANDS * BLOCK) {
-        sum = _mm256_add_epi64(sum, count_nine(a, weight));
+    const __m256i twos = _mm256_add_epi8(ones, ones);
+    const size_t odd = size_t(operands(terms)) * WORDS;
+    Counts sums{_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (; terms >= NINE; terms -= NINE) {
+        __m256i x = broadcast(a + 12 * BLOCK);
+        const uint64_t* w = weight + 12 * WORDS;
+        // At most 72 a byte.
+        __m256i even_bytes = count_bytes(_mm256_xor_si256(x, load_words(w)), ones);
+        __m256i odd_bytes = count_bytes(_mm256_xor_si256(x, load_words(w + odd)), ones);
+        for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
+            x = broadcast(a);
+            const __m256i p = broadcast(a + BLOCK), q = broadcast(a + 2 * BLOCK);
+            even_bytes = _mm256_add_epi8(even_bytes, count_bytes(carry(x, p, q, weight), twos));
+            odd_bytes = _mm256_add_epi8(odd_bytes, count_bytes(carry(x, p, q, weight + odd), twos));
+        }
+        sums = add_bytes(sums, even_bytes, odd_bytes);
+        weight += WORDS;
+        a += BLOCK;
     }
     for (; terms > 0; --terms, weight += WORDS, a += BLOCK) {
-        sum = _mm256_add_epi64(sum, count_one(a, weight));
+        const __m256i x = broadcast(a);
+        sums = add_bytes(
+            sums, count_bytes(_mm256_xor_si256(x, load_words(weight)), ones),
+            count_bytes(_mm256_xor_si256(x, load_words(weight + odd)), ones));
     }
-    return sum;
+    return sums;
 }
 
-// Dot products of 8 channels, from the vector of the even and that of the odd ones.
+// Dot products of 8 channels.
 inline __m256 dot_eight(const uint64_t* weight, const uint64_t* a, int terms, __m256i all) {
-    const __m256i even = count(weight, a, terms);
-    const __m256i odd = count(weight + operands(terms) * WORDS, a, terms);
-    const __m256i counts = _mm256_or_si256(even, _mm256_slli_epi64(odd, 32));
+    const Counts sums = count(weight, a, terms);
+    const __m256i counts = _mm256_or_si256(sums.even, _mm256_slli_epi64(sums.odd, 32));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(all, _mm256_add_epi32(counts, counts)));
 }
 
 template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+[[gnu::always_inline]] inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
     const int terms = op.terms();
+    const size_t eight = size_t(operands(terms)) * 2 * WORDS;
     const __m256i all = _mm256_set1_epi32(op.kernel * op.kernel * op.in);
     for (int x = 0; x < COUNT; ++x) {
         out[x].low = dot_eight(weight, a + x, terms, all);
-        out[x].high = dot_eight(weight + 2 * operands(terms) * WORDS, a + x, terms, all);
+        out[x].high = dot_eight(weight + eight, a + x, terms, all);
     }
+}
+
+constexpr int PRODUCTS = 4 * 256;
+
+uint64_t spin(long rounds, uint64_t seed) {
+    __m256i w = _mm256_set1_epi64x((long long)seed), a = _mm256_set1_epi64x((long long)~seed);
+    __m256i table = _mm256_set1_epi8(1);
+    __m256i s0 = a, s1 = a, s2 = a, s3 = a;
+    const auto step = [&](__m256i& sum) {
+        // The compiler is not to know that nothing changes from round to round.
+        __asm__ volatile("" : "+x"(w), "+x"(a));
+        sum = _mm256_add_epi8(sum, count_bytes(_mm256_xor_si256(a, w), table));
+    };
+    for (long i = 0; i < rounds; ++i) step(s0), step(s1), step(s2), step(s3);
+    s0 = _mm256_add_epi64(_mm256_add_epi64(s0, s1), _mm256_add_epi64(s2, s3));
+    return uint64_t(_mm256_extract_epi64(s0, 0));
 }
 
 #include "rows.inc"
@@ -152,8 +173,8 @@ TARGET_END
 }  // namespace
 
 const Kernel avx2 = {
-    "avx2", supported, arrange, binary_scratch, binary_convolution, convolution, pack, activate,
-    add, box_mean, weigh, enlarge,
+    "avx2", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
+    pack, activate, add, box_mean, weigh, enlarge,
 };
 
 }  // namespace bnnup

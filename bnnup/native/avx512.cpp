@@ -34,7 +34,13 @@ inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
 inline Vec load(const float* p, int n) { return _mm512_maskz_loadu_ps(Mask((1u << n) - 1), p); }
 inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline void store(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, Mask((1u << n) - 1), v); }
-inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
+inline Vec broadcast(float x) {
+    Vec v = _mm512_set1_ps(x);
+    // Through a register, lest the compiler makes it an operand in memory: such an
+    // instruction is half again as slow as one without.
+    __asm__("" : "+v"(v));
+    return v;
+}
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec multiply(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
@@ -61,8 +67,8 @@ inline __m512i lower(__m512i sum, __m512i counts, __m512i factor) {
 
 // The dot products of COUNT pixels with the channels of a group. Sums stand in the low
 // halves of 64-bit lanes, those of even and of odd channels apart; no count exceeds a
-// byte. Every operand goes through a register and serves two or more products, because
-// an instruction with a 512-bit operand in memory is half again as slow as one without.
+// byte. Every operand goes through a register and serves two or more products, for the same
+// reason as in broadcast.
 template <int COUNT>
 inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
     const int terms = op.terms();
@@ -111,6 +117,24 @@ inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t
     }
 }
 
+constexpr int PRODUCTS = 8 * 512;
+
+uint64_t spin(long rounds, uint64_t seed) {
+    __m512i w = _mm512_set1_epi64((long long)seed), a = _mm512_set1_epi64((long long)~seed);
+    __m512i s0 = a, s1 = a, s2 = a, s3 = a, s4 = a, s5 = a, s6 = a, s7 = a;
+    const auto step = [&](__m512i& sum) {
+        // The compiler is not to know that nothing changes from round to round.
+        __asm__ volatile("" : "+v"(w), "+v"(a));
+        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(a, w)));
+    };
+    for (long i = 0; i < rounds; ++i) {
+        step(s0), step(s1), step(s2), step(s3), step(s4), step(s5), step(s6), step(s7);
+    }
+    s0 = _mm512_add_epi64(_mm512_add_epi64(s0, s1), _mm512_add_epi64(s2, s3));
+    s4 = _mm512_add_epi64(_mm512_add_epi64(s4, s5), _mm512_add_epi64(s6, s7));
+    return uint64_t(_mm512_reduce_add_epi64(_mm512_add_epi64(s0, s4)));
+}
+
 #include "rows.inc"
 
 TARGET_END
@@ -118,8 +142,8 @@ TARGET_END
 }  // namespace
 
 const Kernel avx512 = {
-    "avx512", supported, arrange, binary_scratch, binary_convolution, convolution, pack, activate,
-    add, box_mean, weigh, enlarge,
+    "avx512", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
+    pack, activate, add, box_mean, weigh, enlarge,
 };
 
 }  // namespace bnnup

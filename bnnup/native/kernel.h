@@ -18,7 +18,7 @@ enum class Activation { none, relu, prelu, rprelu };
 // Full-precision convolution; output channels in groups of LANES, padded with zeros.
 struct FullWeights {
     int in = 0, out = 0, kernel = 1;
-    Aligned<float> weight;  // (groups, kernel, kernel, in, LANES)
+    Aligned<float> weight;  // (groups, kernel rows, in, kernel columns, LANES)
     Aligned<float> bias;    // (groups, LANES)
 };
 
@@ -61,6 +61,11 @@ inline const uint64_t* term_words(const BinaryWeights& op, const BinaryRow& row,
 struct Kernel {
     const char* name = nullptr;
     bool (*supported)() = nullptr;
+
+    // Takes xor, popcount and sum of `products` sign products, `rounds` times, from
+    // registers: what nothing that counts product by product can exceed.
+    int products = 0;
+    uint64_t (*spin)(long rounds, uint64_t seed) = nullptr;
 
     // (out, terms) sign words to the order that binary_convolution reads.
     Aligned<uint64_t> (*arrange)(const uint64_t* words, int out, int terms) = nullptr;

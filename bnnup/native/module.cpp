@@ -58,6 +58,16 @@ void enlarge(Plane plane, Plane down, Plane across, Result result) {
 NB_MODULE(_native, m) {
     m.def("kernels", &kernels, "Kernels that this machine runs, the fastest first.");
     m.def(
+        "spin",
+        [](const std::string& kernel, long rounds) {
+            const Kernel& k = find_kernel(kernel);
+            const nb::gil_scoped_release release;
+            k.spin(rounds, 0x123456789abcdef);
+            return double(rounds) * k.products;
+        },
+        nb::arg("kernel"), nb::arg("rounds"),
+        "Takes xor, popcount and sum of so many sign products, as fast as the CPU can.");
+    m.def(
         "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
         nb::arg("across").noconvert(), nb::arg("result").noconvert());
 
@@ -125,10 +135,15 @@ NB_MODULE(_native, m) {
             [](Runner& runner, Plane luma, Result result, int threads) {
                 const int height = side(luma.shape(0)), width = side(luma.shape(1));
                 check_result(result, height, width, runner.network().scale());
-                const nb::gil_scoped_release release;
-                runner.run(luma.data(), height, width, result.data(), threads);
+                std::vector<double> seconds(runner.network().operations().size());
+                {
+                    const nb::gil_scoped_release release;
+                    runner.run(luma.data(), height, width, result.data(), threads, seconds.data());
+                }
+                return seconds;
             },
-            nb::arg("luma").noconvert(), nb::arg("result").noconvert(), nb::arg("threads"))
+            nb::arg("luma").noconvert(), nb::arg("result").noconvert(), nb::arg("threads"),
+            "Fills result; returns the seconds that each value took, the input's first.")
         .def(
             "memory",
             [](const Runner& runner, size_t height, size_t width, int threads) {

@@ -128,13 +128,27 @@ inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t
     }
 }
 
+constexpr int PRODUCTS = 4 * 128;
+
+uint64_t spin(long rounds, uint64_t seed) {
+    uint8x16_t w = vreinterpretq_u8_u64(vdupq_n_u64(seed)), a = vmvnq_u8(w);
+    uint8x16_t s0 = a, s1 = a, s2 = a, s3 = a;
+    const auto step = [&](uint8x16_t& sum) {
+        // The compiler is not to know that nothing changes from round to round.
+        __asm__ volatile("" : "+w"(w), "+w"(a));
+        sum = vaddq_u8(sum, vcntq_u8(veorq_u8(a, w)));
+    };
+    for (long i = 0; i < rounds; ++i) step(s0), step(s1), step(s2), step(s3);
+    return vaddvq_u8(vaddq_u8(vaddq_u8(s0, s1), vaddq_u8(s2, s3)));
+}
+
 #include "rows.inc"
 
 }  // namespace
 
 const Kernel neon = {
-    "neon", supported, arrange, binary_scratch, binary_convolution, convolution, pack, activate,
-    add, box_mean, weigh, enlarge,
+    "neon", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
+    pack, activate, add, box_mean, weigh, enlarge,
 };
 
 }  // namespace bnnup

@@ -57,15 +57,16 @@ ActivationWeights make_activation(
 
 // weight: (out, in, kernel, kernel)
 FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
-    const size_t area = size_t(kernel) * kernel;
+    const int area = kernel * kernel;
     check_size(weight.size, size_t(out) * in * area, "weight has the wrong size");
     check_size(bias.size, out, "bias has the wrong size");
-    FullWeights full{in, out, kernel, Aligned<float>(groups_of(out) * area * in * LANES), pad(bias)};
+    FullWeights full{in, out, kernel, Aligned<float>(size_t(groups_of(out)) * area * in * LANES), pad(bias)};
     for (int o = 0; o < out; ++o) {
         for (int i = 0; i < in; ++i) {
-            for (size_t tap = 0; tap < area; ++tap) {
-                const size_t at = (size_t(o / LANES) * area + tap) * in + i;
-                full.weight[at * LANES + o % LANES] = weight.data[(size_t(o) * in + i) * area + tap];
+            for (int tap = 0; tap < area; ++tap) {
+                const size_t row = (size_t(o / LANES) * kernel + tap / kernel) * in + i;
+                full.weight[(row * kernel + tap % kernel) * LANES + o % LANES] =
+                    weight.data[(size_t(o) * in + i) * area + tap];
             }
         }
     }

@@ -88,13 +88,21 @@ inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t
     }
 }
 
+constexpr int PRODUCTS = 64;
+
+uint64_t spin(long rounds, uint64_t seed) {
+    uint64_t sum = 0, a = seed;
+    for (long i = 0; i < rounds; ++i, a += seed) sum += popcount(a ^ seed);
+    return sum;
+}
+
 #include "rows.inc"
 
 }  // namespace
 
 const Kernel portable = {
-    "portable", supported, arrange, binary_scratch, binary_convolution, convolution, pack,
-    activate, add, box_mean, weigh, enlarge,
+    "portable", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution,
+    convolution, pack, activate, add, box_mean, weigh, enlarge,
 };
 
 }  // namespace bnnup

@@ -18,7 +18,10 @@ public:
 
     // luma: (height, width); result: (scale * height, scale * width). Uses `threads`
     // threads, the caller's among them; none is left when it returns.
-    void run(const float* luma, int height, int width, float* result, int threads);
+    // seconds: where not null, what each operation took is added to it.
+    void run(
+        const float* luma, int height, int width, float* result, int threads,
+        double* seconds = nullptr);
 
     // Bytes that a run takes beside luma and result.
     size_t memory(int height, int width, int threads) const;
