@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bnnup import __version__
-from bnnup.cli import benchmark, queue, train, upscale
+from bnnup.cli import benchmark, info, pipe, queue, train, upscale, video
 from bnnup.errors import BnnupError
 
 app = typer.Typer(
@@ -22,7 +22,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (upscale.upscale, benchmark.benchmark, train.train, queue.queue):
+for command in (
+    upscale.upscale,
+    video.video,
+    pipe.pipe,
+    benchmark.benchmark,
+    train.train,
+    queue.queue,
+    info.info,
+):
     app.command()(command)
 
 

@@ -1,0 +1,49 @@
+"""``bnnup pipe``"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bnnup.cli.upscale import ModelName, Scale
+
+Memory = Annotated[
+    int, typer.Option(min=1, help="Megabytes for the network to work in, beside the frames.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="BNNUP_THREADS", help="By default as many as there are cores."),
+]
+
+
+def pipe(
+    scale: Scale = 2,
+    model: ModelName = "edsr",
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH:PIX_FMT", help="Raw frames instead, for example 640x360:yuv420p."
+        ),
+    ] = None,
+    memory: Memory = 400,
+    threads: Threads = None,
+) -> None:
+    """Enlarge uncompressed video from standard input to standard output.
+
+    ffmpeg -i in.mkv -f yuv4mpegpipe -strict -1 - | bnnup pipe | ffmpeg -i - out.mkv
+    """
+    from bnnup import y4m
+    from bnnup.pipe import enlarge_stream
+    from bnnup.upscaler import load
+
+    stream = None if raw is None else y4m.read_raw_format(raw)
+    if sys.stdin.isatty() or sys.stdout.isatty():
+        raise typer.BadParameter("standard input and output must be pipes or files")
+    upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
+    # Unbuffered: neither blocks the end of the program, whoever still waits for it.
+    with (
+        open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source,
+        open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as target,
+    ):
+        tally = enlarge_stream(upscaler, source, target, stream)
+    typer.echo(f"{tally.frames} frames, {tally.reused:.0%} reused", err=True)

@@ -1,0 +1,149 @@
+"""``bnnup video``"""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bnnup.cli.pipe import Memory, Threads
+from bnnup.cli.upscale import ModelName
+
+if TYPE_CHECKING:
+    from bnnup.video import Progress, Result
+
+MOMENT = 0.5  # seconds between two reports
+
+
+def video(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", exists=True, dir_okay=False, help="The film.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            "-s", "--scale", min=2, max=4, help="2, 3 or 4; by default 2, or what --scale-to needs."
+        ),
+    ] = None,
+    scale_to: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Exact size of the output's pictures.")
+    ] = None,
+    model: ModelName = "edsr",
+    codec: Annotated[
+        str | None,
+        typer.Option(help="x264, x265, av1, vp9 or ffv1; x264 for 8 bits, x265 for more."),
+    ] = None,
+    crf: Annotated[float | None, typer.Option(help="Quality: less is better and larger.")] = None,
+    preset: Annotated[str | None, typer.Option(help="The encoder's speed.")] = None,
+    pix_fmt: Annotated[
+        str | None, typer.Option(help="Convert to this pixel format first, like yuv420p10le.")
+    ] = None,
+    start: Annotated[float, typer.Option(min=0, help="Seconds to leave out.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(min=0, help="Seconds to take.")] = None,
+    deinterlace: Annotated[
+        bool, typer.Option("--deinterlace", help="Make whole pictures of half ones.")
+    ] = False,
+    drop_misfits: Annotated[
+        bool, typer.Option("--drop-misfits", help="Leave out what the container cannot hold.")
+    ] = False,
+    memory: Memory = 400,
+    threads: Threads = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Progress and report as JSON lines on standard output.")
+    ] = False,
+) -> None:
+    """Enlarge a film; sound, subtitles, chapters and timing stay as they are.
+
+    The same command goes on where an earlier run was interrupted.
+    """
+    from bnnup.errors import MediaError
+    from bnnup.upscaler import load
+
+    try:
+        from bnnup.film import Cut
+        from bnnup.video import Options, check_target, choose_scale, enlarge_video, read_size
+    except ModuleNotFoundError as error:
+        raise MediaError(f"{error}; films need 'pip install bnnup[video]'") from error
+    check_target(source, output, force=force)
+    size = None if scale_to is None else read_size(scale_to)
+    options = Options(
+        cut=Cut(start, duration, deinterlace, pix_fmt),
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        size=size,
+        drop_misfits=drop_misfits,
+    )
+    scale = scale or choose_scale(source, options)
+    upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
+    with _reporting(source.name, as_json=as_json) as report:
+        result = enlarge_video(upscaler, source, output, options, report)
+    _print_result(result, as_json=as_json)
+
+
+@contextmanager
+def _reporting(name: str, *, as_json: bool) -> Iterator[Callable[["Progress"], None]]:
+    """What to call with the progress: a JSON line or a bar now and then, or nothing."""
+    if not as_json and not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.markup import escape
+
+    said = time.monotonic()
+    with Live(console=Console(stderr=True, quiet=as_json), transient=True) as live:
+
+        def report(progress: "Progress") -> None:
+            nonlocal said
+            if time.monotonic() - said < MOMENT:
+                return
+            said = time.monotonic()
+            if as_json:
+                typer.echo(json.dumps(_numbers(progress)))
+            else:
+                live.update(f"{escape(name)}  {_words(progress)}")
+
+        yield report
+
+
+def _numbers(progress: "Progress") -> dict[str, object]:
+    numbers = dataclasses.asdict(progress) | {"rate": progress.rate, "left": progress.left}
+    return {key: round(n, 4) if isinstance(n, float) else n for key, n in numbers.items()}
+
+
+def _words(progress: "Progress") -> str:
+    left = "" if progress.left is None else f", {progress.left:.0f} s left"
+    return (
+        f"{progress.frames}/{progress.total} frames, {progress.rate:.1f} a second{left}, "
+        f"{progress.bytes / 1e6:.1f} MB"
+    )
+
+
+def _print_result(result: "Result", *, as_json: bool) -> None:
+    progress = result.progress
+    if as_json:
+        document = dataclasses.asdict(result) | {"progress": _numbers(progress)}
+        typer.echo(json.dumps(document))
+        return
+    for warning in result.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    resumed = f", {progress.resumed} of them by an earlier run" if progress.resumed else ""
+    busy = ", ".join(
+        f"{stage} {seconds / max(progress.seconds, 1e-9):.0%}"
+        for stage, seconds in progress.busy.items()
+    )
+    typer.echo(
+        f"{result.output}: {result.width}×{result.height}, {progress.frames} frames{resumed}, "
+        f"{progress.bytes / 1e6:.1f} MB\n"
+        f"{progress.rate:.1f} frames a second; busy: {busy} ({result.backend}, {result.codec}); "
+        f"{progress.reused:.0%} of the pixels unchanged and reused",
+        err=True,
+    )

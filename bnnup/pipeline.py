@@ -1,0 +1,73 @@
+"""Stages that overlap: each in a thread of its own, a few items ahead of the next."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 0.1  # seconds between looks at whether anybody still wants the items
+
+
+@dataclass
+class Clock:
+    """Seconds that a stage has worked; waiting for other stages is not work."""
+
+    seconds: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None
+
+
+def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
+    """The same items, made in another thread, at most ``depth`` of them in stock.
+
+    What making them raises is raised here. Closing this waits for the item that is
+    being made and closes ``items``: nothing goes on in the background afterwards.
+    """
+    stock: Queue[T | _End] = Queue(depth)
+    unwanted = Event()
+
+    def store(item: T | _End) -> None:
+        while not unwanted.is_set():
+            try:
+                return stock.put(item, timeout=PATIENCE)
+            except Full:
+                pass
+
+    def work() -> None:
+        try:
+            for item in items:
+                store(item)
+                if unwanted.is_set():
+                    return
+            store(_End(None))
+        except BaseException as error:
+            store(_End(error))
+        finally:
+            items.close()
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := stock.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        unwanted.set()
+        thread.join()

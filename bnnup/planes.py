@@ -1,0 +1,243 @@
+"""Planar Y'CbCr frames: what their samples mean, and how they are enlarged.
+
+Luma goes through the network, chroma through bicubic, each plane on its own: no
+detour over R'G'B', and depth, range and subsampling stay what they are.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnup.backend import enlarge
+from bnnup.tiling import Tile, plan_tiles
+from bnnup.upscaler import Upscaler
+
+Plane = NDArray[Any]  # (H, W) uint8, or uint16 for more than 8 bits
+Area = tuple[slice, slice]  # rows and columns
+
+BLOCK = 64  # luma pixels each way: the grain in which changes are looked for
+
+SUBSAMPLINGS = {
+    "410": (2, 2),
+    "411": (0, 2),
+    "420": (1, 1),
+    "422": (0, 1),
+    "440": (1, 0),
+    "444": (0, 0),
+}
+
+# Where a chroma sample lies among the luma samples that share it, down and right:
+# −1 is on the first of them, 0 in the middle, 1 on the last. The names are libav's.
+LOCATIONS = {
+    "left": (0, -1),
+    "center": (0, 0),
+    "topleft": (-1, -1),
+    "top": (-1, 0),
+    "bottomleft": (1, -1),
+    "bottom": (1, 0),
+}
+
+
+@dataclass(frozen=True)
+class PlaneFormat:
+    """What the samples of planar frames mean.
+
+    ``bits`` are 8 to 16; ``subsampling`` is the base-2 logarithm of luma samples per
+    chroma sample, down and right, or None for grey; ``full_range`` says whether black
+    and white are the least and the largest code, or 16 and 235 times 2^(bits − 8).
+    """
+
+    bits: int
+    subsampling: tuple[int, int] | None
+    full_range: bool
+    location: str = "left"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a plane: codes of more than 8 bits take two bytes, right-aligned."""
+        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+
+    @property
+    def largest(self) -> int:
+        """The largest code."""
+        return (1 << self.bits) - 1
+
+    @property
+    def black(self) -> int:
+        """Luma's code for black."""
+        return 0 if self.full_range else 16 << self.bits - 8
+
+    @property
+    def span(self) -> int:
+        """Codes from luma's black to its white."""
+        return self.largest if self.full_range else 219 << self.bits - 8
+
+    def shapes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """(rows, columns) of each plane; chroma of odd sides is rounded up."""
+        if self.subsampling is None:
+            return [(height, width)]
+        down, right = self.subsampling
+        chroma = -(-height >> down), -(-width >> right)
+        return [(height, width), chroma, chroma]
+
+    def shift(self, scale: int) -> tuple[float, float]:
+        """What enlarging chroma adds to where it reads, down and right, in chroma samples.
+
+        Enlarging keeps the edges of a plane where they are. A sample beside the middle
+        of its luma samples stays beside it by as many samples, and these shrink.
+        """
+        if self.subsampling is None:
+            return 0.0, 0.0
+        sides = LOCATIONS[self.location]
+        offsets = (
+            side * (0.5 - 2.0 ** -(halvings + 1))
+            for side, halvings in zip(sides, self.subsampling, strict=True)
+        )
+        down, right = (offset * (1 / scale - 1) for offset in offsets)
+        return down, right
+
+
+def read_pix_fmt(name: str) -> PlaneFormat | None:
+    """What one of libav's names means, like gray, yuv420p, yuvj422p or yuv444p10le.
+
+    None for formats that are not planar Y'CbCr or grey in 8 to 16 little-endian bits.
+    Grey and yuvj have the full range, as libav has it where nothing else is said.
+    """
+    match = re.fullmatch(r"(?:gray|yuv(?P<full>j?)(?P<chroma>4\d\d)p)((?P<bits>\d+)(le)?)?", name)
+    bits = int(match["bits"] or 8) if match else 0
+    if match is None or not 8 <= bits <= 16:
+        return None
+    if match["chroma"] is None:
+        return PlaneFormat(bits, None, full_range=True)
+    if match["chroma"] not in SUBSAMPLINGS:
+        return None
+    location = "center" if match["full"] else "left"
+    return PlaneFormat(bits, SUBSAMPLINGS[match["chroma"]], bool(match["full"]), location)
+
+
+class FrameUpscaler:
+    """Enlarges the frames of one film, one after the other.
+
+    What depends on no pixel that changed since the frame before is taken from the
+    result before, which is exact. ``pixels`` counts luma pixels that came in,
+    ``reused`` those among them that did not have to be computed.
+    """
+
+    def __init__(self, upscaler: Upscaler, form: PlaneFormat) -> None:
+        self.pixels = 0
+        self.reused = 0
+        self._upscaler = upscaler
+        self._form = form
+        self._before: list[tuple[Plane, Plane]] = []  # planes and what became of them
+
+    def __call__(self, planes: list[Plane]) -> list[Plane]:
+        """The planes of a frame, scale times as large each way, in the same format.
+
+        Planes are shaped as ``PlaneFormat.shapes`` says. Codes beyond black and white
+        are kept; rounding is half up, and what no code can hold is clipped. The result
+        shares memory with later ones: it is not to be written to.
+        """
+        height, width = (side * self._upscaler.scale for side in planes[0].shape)
+        shapes = self._form.shapes(height, width)
+        before: list[tuple[Plane, Plane] | None] = [*self._before] or [None] * len(planes)
+        enlarged = [self._luma(planes[0], before[0])]
+        for plane, last, (rows, columns) in zip(planes[1:], before[1:], shapes[1:], strict=True):
+            enlarged.append(self._chroma(plane, last)[:rows, :columns])
+        self._before = list(zip(planes, enlarged, strict=True))
+        return enlarged
+
+    def _luma(self, plane: Plane, before: tuple[Plane, Plane] | None) -> Plane:
+        scale = self._upscaler.scale
+        if before is None:
+            areas = [(slice(0, plane.shape[0]), slice(0, plane.shape[1]))]
+            result = np.empty((scale * plane.shape[0], scale * plane.shape[1]), plane.dtype)
+        else:
+            areas = changed_areas(plane, before[0], self._upscaler.model.program.halo)
+            result = before[1].copy() if areas else before[1]
+        self.pixels += plane.size
+        self.reused += plane.size - sum(_size(area) for area in areas)
+        for area in areas:
+            for tile in self._tiles(area, plane.shape):
+                tile.place(self._enlarge(plane[tile.outer]), result, scale)
+        return result
+
+    def _tiles(self, area: Area, shape: tuple[int, ...]) -> Iterator[Tile]:
+        """Tiles of an area of a plane, which look beyond the area, not beyond the plane."""
+        rows, columns = (span.stop - span.start for span in area)
+        halo = self._upscaler.model.program.halo
+        scale = self._upscaler.scale
+        side = self._upscaler.tile_side((scale * shape[0], scale * shape[1]), halo)
+        for tile in plan_tiles(rows, columns, side, 0):
+            down, right = (
+                slice(area[axis].start + core.start, area[axis].start + core.stop)
+                for axis, core in enumerate(tile.core)
+            )
+            yield Tile((down, right), (_widen(down, halo, shape[0]), _widen(right, halo, shape[1])))
+
+    def _enlarge(self, codes: Plane) -> Plane:
+        black, span = np.float32(self._form.black), np.float32(self._form.span)
+        luma = (codes.astype(np.float32) - black) / span
+        return self._to_codes(self._upscaler.backend.run(luma) * span + black)
+
+    def _chroma(self, plane: Plane, before: tuple[Plane, Plane] | None) -> Plane:
+        if before is not None and np.array_equal(plane, before[0]):
+            return before[1]
+        scale = self._upscaler.scale
+        return self._to_codes(enlarge(plane.astype(np.float32), scale, self._form.shift(scale)))
+
+    def _to_codes(self, values: NDArray[np.float32]) -> Plane:
+        rounded = np.floor(values + np.float32(0.5))
+        codes: Plane = rounded.clip(0, self._form.largest).astype(self._form.dtype)
+        return codes
+
+
+def changed_areas(plane: Plane, before: Plane, halo: int) -> list[Area]:
+    """Disjoint areas of a plane outside of which no pixel within ``halo`` changed.
+
+    They are made of blocks. If working on them one by one looked at more pixels, halo
+    included, than the whole plane has, the whole plane is the only area.
+    """
+    height, width = plane.shape
+    changed = plane != before
+    blocks = np.add.reduceat(changed, range(0, height, BLOCK), axis=0, dtype=np.int32)
+    blocks = np.add.reduceat(blocks, range(0, width, BLOCK), axis=1) > 0
+    reach = -(-halo // BLOCK)
+    near = np.zeros_like(blocks)
+    for row, column in np.argwhere(blocks):
+        near[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = 1
+    areas = [
+        (
+            slice(rows.start * BLOCK, min(rows.stop * BLOCK, height)),
+            slice(columns.start * BLOCK, min(columns.stop * BLOCK, width)),
+        )
+        for rows, columns in rectangles(near)
+    ]
+    effort = sum(
+        _size((_widen(rows, halo, height), _widen(columns, halo, width))) for rows, columns in areas
+    )
+    return areas if effort < plane.size else [(slice(0, height), slice(0, width))]
+
+
+def rectangles(marks: NDArray[np.bool_]) -> Iterator[Area]:
+    """Disjoint rectangles that cover what is marked: runs, joined with equal runs below."""
+    open_runs: dict[tuple[int, int], int] = {}  # first and past-the-last column: first row
+    for row, marked in enumerate([*marks, np.zeros(marks.shape[1], np.bool_)]):
+        edges = np.flatnonzero(np.diff(marked, prepend=False, append=False)).tolist()
+        runs = set(zip(edges[::2], edges[1::2], strict=True))
+        for run in [run for run in open_runs if run not in runs]:
+            yield slice(open_runs.pop(run), row), slice(*run)
+        for run in runs:
+            open_runs.setdefault(run, row)
+
+
+def _widen(span: slice, margin: int, length: int) -> slice:
+    return slice(max(span.start - margin, 0), min(span.stop + margin, length))
+
+
+def _size(area: Area) -> int:
+    rows, columns = area
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))

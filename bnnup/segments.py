@@ -1,0 +1,197 @@
+"""Unfinished work on a film: encoded segments that a later run goes on from.
+
+Beside the output ``clip.mp4`` lies, until that is complete, a folder ``clip.mp4.part``:
+``job.json`` says what is being made, ``000000.seg`` and so on are whole segments, each
+an encoder's output from a key frame to its end. A segment that is being written ends
+in ``.tmp``.
+
+A segment file is the encoder's header, then packets in the order of decoding, each
+led by its numbers; all little-endian. Nothing is rounded: times count the film's own
+time base.
+"""
+
+import json
+import os
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from bnnup.errors import MediaError
+
+LENGTH = struct.Struct("<Q")
+NUMBERS = struct.Struct("<qqQ?")  # presentation time, duration, bytes, key frame
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """An encoded packet; times in the film's time base, ``dts`` None until all are known."""
+
+    pts: int
+    dts: int | None
+    duration: int
+    is_key: bool
+    data: bytes
+
+
+class SegmentWriter:
+    """Writes one segment, which appears under its name at the end of a ``with`` block only."""
+
+    def __init__(self, path: Path, header: bytes) -> None:
+        self._path = path
+        self._temporary = path.with_suffix(".tmp")
+        self._file: BinaryIO = self._temporary.open("wb")
+        self._file.write(LENGTH.pack(len(header)) + header)
+
+    def write(self, chunk: Chunk) -> None:
+        numbers = NUMBERS.pack(chunk.pts, chunk.duration, len(chunk.data), chunk.is_key)
+        self._file.write(numbers + chunk.data)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A whole segment: ``times`` are the frames', in the order of decoding."""
+
+    path: Path
+    header: bytes
+    times: tuple[int, ...]
+
+    @classmethod
+    def open(cls, path: Path) -> "Segment":
+        """Reads everything but the packets' data. ValueError if the file is not whole."""
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = _exactly(file, *LENGTH.unpack(_exactly(file, LENGTH.size)))
+            times = []
+            while file.tell() < size:
+                pts, _, length, _ = NUMBERS.unpack(_exactly(file, NUMBERS.size))
+                times.append(pts)
+                if file.seek(length, os.SEEK_CUR) > size:
+                    raise ValueError(f"{path} was cut")
+        return cls(path, header, tuple(times))
+
+    @property
+    def delay(self) -> int:
+        """Frames by which decoding must run ahead of showing."""
+        shown = {pts: number for number, pts in enumerate(sorted(self.times))}
+        return max((i - shown[pts] for i, pts in enumerate(self.times)), default=0)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The packets in the order of decoding."""
+        with self.path.open("rb") as file:
+            file.seek(LENGTH.size + len(self.header))
+            for _ in self.times:
+                pts, duration, length, is_key = NUMBERS.unpack(_exactly(file, NUMBERS.size))
+                yield Chunk(pts, None, duration, is_key, _exactly(file, length))
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError("a segment was cut")
+    return data
+
+
+def join(segments: list[Segment]) -> Iterator[Chunk]:
+    """The packets of all segments with decoding times that rise throughout.
+
+    A packet is decoded when the frame that is shown ``delay`` places before it in the
+    order of decoding is shown; the first ones as long before the first frame as the
+    ones after it follow it. Each encoder counts its own, which would overlap.
+    """
+    delay = max((segment.delay for segment in segments), default=0)
+    waiting: deque[int] = deque()
+    early: list[int] = []
+    for segment in segments:
+        shown = sorted(segment.times)
+        if segment is segments[0]:
+            early = [2 * shown[0] - shown[i] for i in range(min(delay, len(shown) - 1), 0, -1)]
+        waiting.extend(shown)
+        for chunk in segment.chunks():
+            dts = early.pop(0) if early else waiting.popleft()
+            yield Chunk(chunk.pts, dts, chunk.duration, chunk.is_key, chunk.data)
+
+
+class WorkFolder:
+    """The folder beside ``target`` that holds what is done of ``job``."""
+
+    def __init__(self, target: Path, job: dict[str, Any]) -> None:
+        self.path = target.with_name(f"{target.name}.part")
+        self.result = self.path / f"result{target.suffix}"  # moved to the target when complete
+        self._job = json.dumps(job, indent=1, sort_keys=True)
+        self.segments: list[Segment] = []
+
+    def prepare(self) -> None:
+        """Finds what an earlier run of the same job has done; discards any other job's."""
+        description = self.path / "job.json"
+        try:
+            self.path.mkdir(exist_ok=True)
+            if description.exists() and description.read_text("utf-8") == self._job:
+                self._find_segments()
+                return
+            if not description.exists() and any(self.path.iterdir()):
+                raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
+            self.clear()
+            self.path.mkdir()
+            description.write_text(self._job, "utf-8")
+        except OSError as error:
+            raise MediaError(f"cannot work in {self.path}: {error.strerror}") from error
+
+    def _find_segments(self) -> None:
+        while (path := self._name(len(self.segments))).exists():
+            try:
+                self.segments.append(Segment.open(path))
+            except ValueError:
+                return
+
+    def _name(self, number: int) -> Path:
+        return self.path / f"{number:06}.seg"
+
+    @property
+    def frames(self) -> int:
+        """Frames in whole segments."""
+        return sum(len(segment.times) for segment in self.segments)
+
+    @property
+    def size(self) -> int:
+        """Bytes in whole segments."""
+        return sum(segment.path.stat().st_size for segment in self.segments)
+
+    def begin(self, header: bytes) -> SegmentWriter:
+        """A writer of the next segment; call ``finish`` when it is closed."""
+        return SegmentWriter(self._name(len(self.segments)), header)
+
+    def finish(self) -> None:
+        """Takes up the segment that was written last."""
+        self.segments.append(Segment.open(self._name(len(self.segments))))
+
+    def clear(self) -> None:
+        """Removes the folder with everything that bnnup put there, and nothing else."""
+        if self.path.is_dir():
+            for file in self.path.iterdir():
+                if file.suffix in (".seg", ".tmp") or file.name in ("job.json", self.result.name):
+                    file.unlink()
+            self.path.rmdir()

@@ -1,0 +1,454 @@
+"""``bnnup video`` on films made by ffmpeg, compared by ffprobe."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+
+from bnnup import video  # noqa: E402
+from bnnup.errors import MediaError  # noqa: E402
+from bnnup.film import Cut  # noqa: E402
+from bnnup.planes import read_pix_fmt  # noqa: E402
+from bnnup.upscaler import Upscaler  # noqa: E402
+from bnnup.video import Options, enlarge_video  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("ffmpeg") and shutil.which("ffprobe")),
+    reason="ffmpeg and ffprobe are not installed (apt-get install ffmpeg)",
+)
+
+SUBTITLES = """1
+00:00:00,100 --> 00:00:00,500
+One
+
+2
+00:00:00,600 --> 00:00:00,900
+Two
+"""
+CHAPTERS = """;FFMETADATA1
+title=A film
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=400
+title=first
+[CHAPTER]
+TIMEBASE=1/1000
+START=400
+END=1000
+title=second
+"""
+HDR = (
+    "hdr10=1:log-level=none:chromaloc=2:"
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):"
+    "max-cll=1000,400"
+)
+
+
+def ffmpeg(*arguments: object) -> None:
+    words = [word for argument in arguments for word in str(argument).split()]
+    subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", *words], check=True)
+
+
+def ffprobe(path: Path, *arguments: str) -> dict:
+    command = ["ffprobe", "-loglevel", "error", "-of", "json", *arguments, str(path)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def source(size: str = "64x36", seconds: float = 0.4, rate: int = 25) -> str:
+    return f"-f lavfi -i testsrc2=s={size}:r={rate}:d={seconds}"
+
+
+def times(path: Path) -> list[int]:
+    frames = ffprobe(path, "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp")
+    return [frame["best_effort_timestamp"] for frame in frames["frames"]]
+
+
+def other_packets(path: Path, film: int = 0) -> list[dict]:
+    """Packets of everything but the film, with the hashes of their data."""
+    entries = "packet=stream_index,pts,dts,duration,flags,data_hash"
+    packets = ffprobe(path, "-show_entries", entries, "-show_data_hash", "md5")["packets"]
+    keys = ("stream_index", "pts", "dts", "duration", "flags", "data_hash")
+    rows = [{key: p.get(key) for key in keys} for p in packets if p["stream_index"] != film]
+    return sorted(rows, key=lambda row: (row["stream_index"], row["pts"] or 0))
+
+
+def streams(path: Path) -> list[dict]:
+    """What must stay the same of each stream."""
+    kept = (
+        "index", "codec_type", "pix_fmt", "sample_aspect_ratio", "color_range", "color_space",
+        "color_transfer", "color_primaries", "chroma_location", "field_order", "start_pts",
+        "r_frame_rate", "time_base", "disposition", "side_data_list",
+    )  # fmt: skip
+    tags = ("language", "title", "filename", "mimetype", "timecode")
+    return [
+        {key: stream.get(key) for key in kept}
+        | {tag: stream.get("tags", {}).get(tag) for tag in tags}
+        for stream in ffprobe(path, "-show_streams")["streams"]
+    ]
+
+
+def planes(path: Path) -> list[list[np.ndarray]]:
+    """The decoded planes of every frame."""
+    with av.open(str(path)) as container:
+        decoded = []
+        for frame in container.decode(video=0):
+            form = read_pix_fmt(frame.format.name)
+            decoded.append([plane.copy() for plane in video.to_planes(frame, form)])
+        return decoded
+
+
+@pytest.fixture(scope="module")
+def upscaler(models) -> Upscaler:
+    return Upscaler(models[2])
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two audio tracks, subtitles, chapters, and the files that these are made of."""
+    folder = tmp_path_factory.mktemp("rich")
+    (folder / "s.srt").write_text(SUBTITLES)
+    (folder / "chapters").write_text(CHAPTERS)
+    inputs = f"-i {folder}/s.srt -i {folder}/chapters -map 0 -map 1 -map 2 -map 3"
+    sound = "-f lavfi -i sine=d=1 -f lavfi -i sine=f=880:d=1"
+    tags = "-metadata:s:a:0 language=eng -metadata:s:a:1 language=ger -metadata:s:a:1 title=Ton"
+    colors = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv"
+    common = (
+        f"-map_metadata 4 -map_chapters 4 -c:v libx264 -c:a:0 aac -c:a:1 libopus {tags} {colors}"
+    )
+    film = f"{source(seconds=1)} {sound} {inputs} {common}"
+    ffmpeg(film, f"-c:s mov_text {folder}/rich.mp4")
+    attachment = f"-attach {folder}/chapters -metadata:s:t mimetype=text/plain"
+    ffmpeg(film, f"-c:s srt {attachment} {folder}/rich.mkv")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_everything_but_the_size_stays(rich, suffix, upscaler, tmp_path):
+    before, after = rich / f"rich.{suffix}", tmp_path / f"out.{suffix}"
+    result = enlarge_video(upscaler, before, after)
+    assert (result.width, result.height, result.progress.frames) == (128, 72, 25)
+    assert result.warnings == []
+    assert streams(after) == streams(before)
+    assert times(after) == times(before)
+    assert other_packets(after) == other_packets(before)
+    chapters = [ffprobe(path, "-show_chapters")["chapters"] for path in (before, after)]
+    assert len(chapters[0]) == 2
+    assert chapters[0] == chapters[1]
+    assert ffprobe(after, "-show_format")["format"]["tags"]["title"] == "A film"
+    assert [path.name for path in tmp_path.iterdir()] == [after.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("one_frame.mp4", f"{source(seconds=0.04)} -c:v libx264"),
+        ("anamorphic.mp4", f"{source()} -c:v libx264 -aspect 4:3"),
+        ("full_range.mp4", f"{source()} -c:v libx264 -pix_fmt yuvj420p"),
+        ("deep.mp4", f"{source()} -c:v libx265 -pix_fmt yuv420p10le -x265-params log-level=none"),
+        (
+            "deep422.mkv",
+            f"{source()} -c:v libx265 -pix_fmt yuv422p12le -x265-params log-level=none",
+        ),
+        ("timecode.mp4", f"{source()} -c:v libx264 -timecode 01:00:00:00"),
+        ("transport.ts", f"{source()} -f lavfi -i sine=d=0.4 -c:v libx264 -c:a mp2"),
+        ("web.webm", f"{source()} -f lavfi -i sine=d=0.4 -c:v libvpx-vp9 -c:a libopus"),
+        ("ümläut 電影.mkv", f"{source()} -c:v libx264"),
+        (
+            "variable.mp4",
+            f"{source(seconds=2)} -vf select='not(eq(mod(n,5),2))',setpts='PTS+mod(N,3)*0.007/TB' "
+            "-vsync vfr -c:v libx264 -video_track_timescale 90000",
+        ),
+    ],
+)
+def test_films_of_all_kinds(name, options, upscaler, tmp_path):
+    made, before, after = (
+        tmp_path / f"in{Path(name).suffix}",
+        tmp_path / name,
+        tmp_path / f"x{name}",
+    )
+    ffmpeg(options, made)
+    made.rename(before)
+    enlarge_video(upscaler, before, after)
+    assert streams(after) == streams(before)
+    assert times(after) == times(before)
+    assert [p["data_hash"] for p in other_packets(after)] == [
+        p["data_hash"] for p in other_packets(before)
+    ]
+
+
+def test_hdr10(upscaler, tmp_path):
+    colors = "-colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084"
+    before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(f"{source()} -pix_fmt yuv420p10le -c:v libx265 {colors} -x265-params {HDR} {before}")
+    enlarge_video(upscaler, before, after)
+    assert streams(after) == streams(before)
+    kinds = ("Mastering display metadata", "Content light level metadata")
+    side = []
+    for path in (before, after):
+        frame = ffprobe(path, "-show_frames", "-read_intervals", "%+#1")["frames"][0]
+        side.append([s for s in frame["side_data_list"] if s["side_data_type"] in kinds])
+    assert len(side[0]) == 2
+    assert side[0] == side[1]
+
+
+def test_rotation(upscaler, tmp_path):
+    plain, before, after = (tmp_path / name for name in ("plain.mp4", "in.mp4", "out.mp4"))
+    ffmpeg(f"{source()} -c:v libx264 {plain}")
+    with av.open(str(plain)) as film, av.open(str(before), "w") as turned:
+        stream = turned.add_stream_from_template(film.streams.video[0], opaque=True)
+        stream.set_display_rotation(90)
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                turned.mux(packet)
+    enlarge_video(upscaler, before, after)
+    (turn,) = [stream["side_data_list"] for stream in streams(after)]
+    assert turn == streams(before)[0]["side_data_list"]
+    assert abs(turn[0]["rotation"]) == 90
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["gray", "gray12le", "yuv420p", "yuv422p10le", "yuv444p", "yuv444p12le", "yuv411p"]
+)
+@pytest.mark.parametrize("color_range", ["tv", "pc"])
+def test_decoded_luma_is_the_picture_paths(pix_fmt, color_range, upscaler, tmp_path):
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(
+        f"{source('80x48', 0.12)} -vf crop=61:35:0:0:exact=1 -c:v ffv1 -pix_fmt {pix_fmt} "
+        f"-color_range {color_range} {before}"
+    )
+    enlarge_video(upscaler, before, after, Options(codec="ffv1"))
+    form = dataclasses.replace(read_pix_fmt(pix_fmt), full_range=color_range == "pc")
+    black, span = np.float32(form.black), np.float32(form.span)
+    for frame, larger in zip(planes(before), planes(after), strict=True):
+        luma = upscaler.backend.run((frame[0].astype(np.float32) - black) / span)
+        expected = np.floor(luma * span + black + np.float32(0.5)).clip(0, form.largest)
+        np.testing.assert_array_equal(larger[0], expected)
+        if form.bits == 8 and form.full_range:
+            np.testing.assert_array_equal(larger[0], upscaler.enlarge(frame[0]))
+        assert [plane.shape for plane in larger] == form.shapes(70, 122)
+
+
+def test_repeated_frames_are_not_computed_again(upscaler, tmp_path):
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"-f lavfi -i color=red:s=64x36:r=25:d=0.4 -c:v ffv1 {before}")
+    result = enlarge_video(upscaler, before, after)
+    assert result.progress.reused == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("options", "choice", "message"),
+    [
+        ("-f lavfi -i sine=d=0.2 -c:a aac {}.mp4", Options(), "no video stream"),
+        (
+            f"{source(rate=50)} -vf interlace -c:v libx264 -flags +ilme+ildct {{}}.mp4",
+            Options(),
+            "--deinterlace",
+        ),
+        (f"{source()} -c:v ffv1 -pix_fmt bgr0 {{}}.mkv", Options(), "--pix-fmt yuv444p"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(codec="divx"), "known: x264"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(codec="ffv1", crf=3), "lossless"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(preset="warp"), "--preset"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(cut=Cut(start=9)), "no frame"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(size=(101, 51)), "--scale-to"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(cut=Cut(pix_fmt="nope")), "nope"),
+        (
+            f"{source()} -c:v libx264 -aspect 4:3 {{}}.mkv",
+            Options(codec="ffv1"),
+            "--codec x264",
+        ),
+    ],
+)
+def test_refusals_name_the_remedy_and_leave_nothing(options, choice, message, upscaler, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    ffmpeg(options.format(tmp_path / "in"))
+    (before,) = (path for path in tmp_path.iterdir() if path.is_file())
+    with pytest.raises(MediaError, match=message) as caught:
+        enlarge_video(upscaler, before, folder / f"out{before.suffix}", choice)
+    assert "\n" not in str(caught.value)
+    assert list(folder.iterdir()) == []
+
+
+def test_files_that_are_no_films(upscaler, tmp_path):
+    before = tmp_path / "in.mp4"
+    before.write_bytes(b"hello" * 100)
+    with pytest.raises(MediaError, match="cannot be read as video"):
+        enlarge_video(upscaler, before, tmp_path / "out.mp4")
+
+
+def test_cut_input_is_enlarged_as_far_as_it_goes(upscaler, tmp_path):
+    whole, before, after = (tmp_path / name for name in ("whole.mkv", "in.mkv", "out.mkv"))
+    ffmpeg(f"{source('160x90', 4)} -c:v libx264 {whole}")
+    before.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    result = enlarge_video(upscaler, before, after)
+    assert "may have been cut" in result.warnings[0]
+    assert times(after) == times(before)
+
+
+def test_deinterlaced_frames_keep_their_times(upscaler, tmp_path):
+    before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(f"{source(rate=50)} -vf interlace -c:v libx264 -flags +ilme+ildct {before}")
+    enlarge_video(upscaler, before, after, Options(cut=Cut(deinterlace=True)))
+    assert times(after) == times(before)
+    assert streams(after)[0]["field_order"] == "progressive"
+
+
+def test_misfits_are_named_or_left_out(rich, upscaler, tmp_path):
+    before, after = rich / "rich.mp4", tmp_path / "out.mkv"
+    with pytest.raises(MediaError, match=r"mov_text.*--drop-misfits"):
+        enlarge_video(upscaler, before, after)
+    assert list(tmp_path.iterdir()) == []
+    result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
+    assert "mov_text" in result.warnings[0]
+    kinds = [stream["codec_type"] for stream in streams(after)]
+    assert kinds == ["video", "audio", "audio"]
+
+
+def test_cover_pictures_are_copied(upscaler, tmp_path):
+    cover, before, after = (tmp_path / name for name in ("cover.png", "in.mp4", "out.mp4"))
+    ffmpeg(f"{source()} -frames:v 1 {cover}")
+    maps = "-map 0 -map 1 -c:v:0 libx264 -c:v:1 png -disposition:v:1 attached_pic"
+    ffmpeg(f"{source()} -i {cover} {maps} {before}")
+    enlarge_video(upscaler, before, after)
+    assert streams(after) == streams(before)
+    assert other_packets(after) == other_packets(before)
+
+
+def test_a_part(rich, upscaler, tmp_path):
+    before, after = rich / "rich.mkv", tmp_path / "out.mkv"
+    cut = Cut(start=0.4, duration=0.4)
+    enlarge_video(upscaler, before, after, Options(cut=cut, codec="ffv1"))
+    wanted = [t for t in times(before) if 400 <= t < 800]
+    assert times(after) == [t - 400 for t in wanted]
+    chapters = ffprobe(after, "-show_chapters")["chapters"]
+    assert [chapter["tags"]["title"] for chapter in chapters] == ["second"]
+    kept = [p["data_hash"] for p in other_packets(before) if cut.contains(p["pts"] / 1000)]
+    assert [p["data_hash"] for p in other_packets(after)] == kept
+
+
+def test_exact_size(upscaler, tmp_path):
+    before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(f"{source()} -c:v libx264 {before}")
+    enlarge_video(upscaler, before, after, Options(size=(100, 72)))
+    (stream,) = ffprobe(after, "-show_streams")["streams"]
+    assert (stream["width"], stream["height"]) == (100, 72)
+    assert stream["display_aspect_ratio"] == "16:9"
+    assert video.choose_scale(before, Options(size=(150, 90))) == 3
+
+
+@pytest.fixture
+def long_film(tmp_path: Path) -> Path:
+    """50 frames with sound; key frames every 8."""
+    path = tmp_path / "long.mkv"
+    ffmpeg(f"{source('48x32', 2)} -f lavfi -i sine=d=2 -c:v libx264 -g 8 -c:a libopus {path}")
+    return path
+
+
+class Interrupter:
+    """Progress that stops the work, as Ctrl-C would, after so many frames."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+
+    def __call__(self, progress: video.Progress) -> None:
+        if progress.frames == self.frames:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "SEGMENT", 10)
+    monkeypatch.setattr(video, "LONGEST", 14)
+    straight, resumed = tmp_path / "straight.mkv", tmp_path / "resumed.mkv"
+    enlarge_video(upscaler, long_film, straight)
+    for frames, segments in ((5, 0), (30, 2), (45, 3)):
+        with pytest.raises(KeyboardInterrupt):
+            enlarge_video(upscaler, long_film, resumed, progress=Interrupter(frames))
+        assert not resumed.exists()
+        folder = tmp_path / "resumed.mkv.part"
+        assert len(list(folder.glob("*.seg"))) == segments
+        assert not list(folder.glob("*.tmp"))
+    result = enlarge_video(upscaler, long_film, resumed)
+    assert result.progress.resumed >= 28
+    assert result.progress.frames == 50
+    assert not list(tmp_path.glob("*.part"))
+    assert times(resumed) == times(straight) == times(long_film)
+    # Not only the times: every byte of every packet.
+    assert other_packets(resumed, film=-1) == other_packets(straight, film=-1)
+
+
+def test_another_job_starts_again(long_film, upscaler, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "LONGEST", 10)
+    after = tmp_path / "out.mkv"
+    with pytest.raises(KeyboardInterrupt):
+        enlarge_video(upscaler, long_film, after, progress=Interrupter(25))
+    result = enlarge_video(upscaler, long_film, after, Options(crf=30))
+    assert result.progress.resumed == 0
+
+
+def test_a_folder_in_the_way_is_left_alone(long_film, upscaler, tmp_path):
+    folder = tmp_path / "out.mkv.part"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("mine")
+    with pytest.raises(MediaError, match="in the way"):
+        enlarge_video(upscaler, long_film, tmp_path / "out.mkv")
+    assert (folder / "letter.txt").read_text() == "mine"
+
+
+def bnnup(model_files: Path, *arguments: object) -> list[str]:
+    model = str(model_files / "tiny-x2.safetensors")
+    return [sys.executable, "-m", "bnnup", "video", "-m", model, *map(str, arguments)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_work_is_continued(how, model_files, tmp_path):
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"{source('96x64', 40)} -c:v libx264 -preset ultrafast {before}")
+    command = bnnup(model_files, before, "-o", after, "--preset", "ultrafast")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    first = tmp_path / "out.mkv.part" / "000000.seg"
+    while not first.exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(how)
+    errors = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert "Traceback" not in errors
+    assert not after.exists()
+    done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert 120 <= result["progress"]["resumed"] < 1000
+    assert result["progress"]["frames"] == 1000
+    assert times(after) == times(before)
+
+
+def test_command_line(rich, model_files, tmp_path):
+    after = tmp_path / "out.mp4"
+    command = bnnup(model_files, rich / "rich.mp4", "-o", after, "--json")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["width"], result["codec"]) == (128, "libx264")
+    assert set(result["progress"]["busy"]) == {"decode", "engine", "encode"}
+    for arguments, message in (
+        (command, "--force"),
+        ([*command[:-2], rich / "rich.mp4"], "same file"),
+        ([*command[:-2], tmp_path / "no" / "out.mp4"], "no folder"),
+        ([*command[:-2], tmp_path / "out.docx"], ".mkv"),
+        ([*command, "--force", "--scale-to", "big"], "no size"),
+    ):
+        done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert message in done.stderr
