@@ -213,7 +213,7 @@ def test_memory_is_what_a_picture_needs() -> None:
 
 def test_importing_the_engine_imports_no_torch() -> None:
     code = "import sys, bnnup.engine; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 def test_kernel_is_chosen_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def terminated_in_step_3():
 trainer._advance = terminated_in_step_3
 trainer.train(validate_every=100)
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert "KeyboardInterrupt" in result.stderr
     assert Trainer(TINY, pictures, tmp_path).step == 3
 
