@@ -5,15 +5,47 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+BITS = 258  # TIFF's tag for bits per sample
 ASSOCIATED = 1  # TIFF's word for colour multiplied by alpha
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # TIFF's photometric interpretations
 
 
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened, not yet loaded PNG or TIFF stores 16 bits a sample."""
-    tiles = getattr(image, "tile", [])
-    return image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in tiles)
+    if image.format == "PNG":
+        return any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    if isinstance(image, TiffImageFile):
+        return set(image.tag_v2.get(BITS, ())) == {16}
+    return image.format == "TIFF"  # a stand-in
+
+
+def stand_in(file: IO[bytes]) -> Image.Image | None:
+    """Size and metadata of a 16-bit TIFF that Pillow cannot open, as an image without content.
+
+    Grey with alpha is such a kind. None if the file is of another.
+    """
+    import tifffile
+
+    file.seek(0)
+    if file.read(2) not in (b"II", b"MM"):
+        return None
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages.first
+        if page.bitspersample != 16 or page.samplesperpixel != 2:
+            return None
+        count = page.imagewidth * page.imagelength
+        if Image.MAX_IMAGE_PIXELS is not None and count > 2 * Image.MAX_IMAGE_PIXELS:
+            raise Image.DecompressionBombError(f"Image size ({count} pixels) exceeds the limit")
+        image = Image.new("L", (page.imagewidth, page.imagelength), None)
+        names = {34675: "icc_profile", 700: "xmp"}
+        image.info = {names[tag.code]: tag.value for tag in page.tags if tag.code in names}
+        image.format = "TIFF"
+        file.seek(0)
+        image.getexif().load_from_fp(file)
+    return image
 
 
 def read_deep(file: IO[bytes], format_name: str) -> NDArray[np.uint16] | None:

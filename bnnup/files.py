@@ -7,12 +7,14 @@ from secrets import token_hex
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
     """A path beside ``path`` to write to: moved there at the end, removed on any error.
 
-    Its name does not grow from the target's, which may be as long as names can be.
+    Its name does not grow from the target's, which may be as long as names can be. It
+    is random, or made of ``token``: a second try then replaces what is left of a first
+    that was killed.
     """
-    temporary = path.with_name(f".{token_hex(8)}.tmp")
+    temporary = path.with_name(f".{token or token_hex(8)}.tmp")
     try:
         yield temporary
         temporary.replace(path)

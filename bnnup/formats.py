@@ -138,10 +138,13 @@ def write_picture(picture: Picture, path: Path, encoding: Encoding | None = None
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is at ``path``, whole and on the disk, after the block; MediaError if not."""
+def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
+    """A file that is at ``path``, whole and on the disk, after the block; MediaError if not.
+
+    ``token`` is that of ``files.replacing``.
+    """
     try:
-        with replacing(path) as temporary, temporary.open("w+b") as file:
+        with replacing(path, token) as temporary, temporary.open("w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file

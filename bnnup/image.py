@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bnnup.deep import is_deep, read_deep
+from bnnup.deep import is_deep, read_deep, stand_in
 from bnnup.errors import MediaError
 from bnnup.metadata import Info, kept_info, orientation
 from bnnup.profile import FOREIGN, to_srgb
@@ -90,9 +92,31 @@ def read_picture(path: Path) -> Picture:
 
 def decode(file: IO[bytes], name: str) -> Picture:
     """The picture in an open file that can seek, upright; ``name`` stands in MediaErrors."""
+    with _explaining(name), _opened(file) as image:
+        return _load(image, file)
+
+
+def peek(file: IO[bytes], name: str) -> tuple[int, int]:
+    """Width and height of the upright picture in an open file, by its header alone."""
+    with _explaining(name), _opened(file) as image:
+        return image.size[::-1] if orientation(image) >= 5 else image.size
+
+
+def _opened(file: IO[bytes]) -> Image.Image:
     try:
-        with Image.open(file) as image:
-            return _load(image, file)
+        return Image.open(file)
+    except UnidentifiedImageError:
+        image = stand_in(file)
+        if image is None:
+            raise
+        return image
+
+
+@contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Whatever goes wrong with the file ``name`` in the block, as a MediaError."""
+    try:
+        yield
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:

@@ -1,9 +1,7 @@
 """What an enlargement cost, in numbers and in words."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,32 +31,40 @@ class Report:
     @classmethod
     def of(
         cls,
-        upscaler: Upscaler,
+        upscalers: Sequence[Upscaler],
         model: str,
         shape: tuple[int, ...],
+        size: tuple[int, int],
         seconds: float,
         output: str,
     ) -> "Report":
-        """The report on a picture of ``shape`` pixels, enlarged in ``seconds``."""
-        height, width = shape[:2]
-        scale = upscaler.scale
-        cost = count(upscaler.model.program, height, width)
+        """The report on a picture of ``shape`` pixels, enlarged in ``seconds``.
+
+        ``upscalers`` ran one after the other, perhaps none; ``size`` is (width, height)
+        of the result. ``scale`` is what the networks reach together.
+        """
         planes = 1 + (len(shape) == 3 and shape[2] in (2, 4))  # luma, and alpha
+        scale, costs = 1, []
+        for upscaler in upscalers:
+            costs.append(count(upscaler.model.program, shape[0] * scale, shape[1] * scale))
+            scale *= upscaler.scale
+        once = {u.scale: (u.model.file_bytes, c) for u, c in zip(upscalers, costs, strict=True)}
+        width, height = size
         return cls(
             output=output,
             model=model,
-            backend=upscaler.backend.name,
+            backend=upscalers[0].backend.name if upscalers else "none",
             scale=scale,
-            width=width * scale,
-            height=height * scale,
-            model_bytes=upscaler.model.file_bytes,
-            fp32_bytes=cost.fp32_bytes,
-            parameters=cost.parameters,
-            binary_macs=cost.binary_macs * planes,
-            full_macs=cost.full_macs * planes,
-            ops=cost.ops * planes,
+            width=width,
+            height=height,
+            model_bytes=sum(file_bytes for file_bytes, _ in once.values()),
+            fp32_bytes=sum(cost.fp32_bytes for _, cost in once.values()),
+            parameters=sum(cost.parameters for _, cost in once.values()),
+            binary_macs=sum(cost.binary_macs for cost in costs) * planes,
+            full_macs=sum(cost.full_macs for cost in costs) * planes,
+            ops=sum(cost.ops for cost in costs) * planes,
             seconds=round(seconds, 4),
-            megapixels_per_second=round(height * width * scale**2 / 1e6 / seconds, 3),
+            megapixels_per_second=round(width * height / 1e6 / seconds, 3),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,12 +80,3 @@ class Report:
             f"{self.binary_macs / 1e9:.2f} G binary + {self.full_macs / 1e9:.2f} G "
             f"full-precision multiply-adds = {self.ops / 1e9:.2f} G OPs"
         )
-
-
-@contextmanager
-def stopwatch() -> Iterator[Callable[[], float]]:
-    """Seconds spent inside the block, to be asked after it."""
-    began = time.perf_counter()
-    spent: list[float] = []
-    yield lambda: spent[0]
-    spent.append(time.perf_counter() - began)

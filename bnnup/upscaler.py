@@ -33,17 +33,19 @@ def load(
     tile: int | None = None,
     memory: int = MEMORY,
     threads: int | None = None,
+    alpha: str = "network",
 ) -> "Upscaler":
     """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
 
-    ``name`` is a bundled model's or a path to a ``.safetensors`` file; ``tile`` and
-    ``memory`` are those of ``Upscaler``; ``threads`` are by default as many as the
+    ``name`` is a bundled model's or a path to a ``.safetensors`` file; ``tile``,
+    ``memory`` and ``alpha`` are those of ``Upscaler``; ``threads`` are by default as many as the
     process has cores. Raises ModelNotFoundError, WeightsError or BackendError.
     """
     model = load_model(find_model(name, scale))
     if model.program.scale != scale:
         raise ModelNotFoundError(f"{name} enlarges ×{model.program.scale}, not ×{scale}")
-    return Upscaler(model, backend=choose_backend(model, threads), tile=tile, memory=memory)
+    backend = choose_backend(model, threads)
+    return Upscaler(model, backend=backend, tile=tile, memory=memory, alpha=alpha)
 
 
 class Upscaler:

@@ -35,6 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Runs the program as its entry point does, without the cost of a new process."""
     for name in ("BNNUP_DEBUG", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # commands change it
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["bnnup", *map(str, arguments)])
@@ -63,7 +64,7 @@ def tiny(model_files: Path) -> Path:
 
 def test_starting_loads_nothing_heavy() -> None:
     script = f"import sys, bnnup.cli; print(*(m for m in {HEAVY} if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
@@ -189,10 +190,18 @@ def test_input_is_only_overwritten_by_force(run: Run, folder: Path, tiny: Path) 
     [
         ["upscale"],
         ["upscale", "absent.jpg"],
-        ["upscale", "."],
         ["upscale", "photo.jpg", "-s", "1"],
-        ["upscale", "photo.jpg", "-s", "5"],
-        ["upscale", "photo.jpg", "-s", "2.5"],
+        ["upscale", "photo.jpg", "-s", "65"],
+        ["upscale", "photo.jpg", "-s", "nan"],
+        ["upscale", "photo.jpg", "-s", "2", "--width", "100"],
+        ["upscale", "photo.jpg", "--fit", "100"],
+        ["upscale", "photo.jpg", "--fit", "0x100"],
+        ["upscale", "photo.jpg", "--megapixels", "0"],
+        ["upscale", "photo.jpg", "--quality", "101"],
+        ["upscale", "photo.jpg", "--alpha", "none"],
+        ["upscale", "photo.jpg", "-o", "-", "--json"],
+        ["upscale", "-", "--json"],
+        ["upscale", ".", "-o", "-"],
         ["upscale", "photo.jpg", "--tile", "0"],
         ["upscale", "photo.jpg", "--sharpen"],
         ["enhance", "photo.jpg"],
@@ -226,6 +235,10 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "output-is-a-folder": ("is a folder", ["photo.jpg", "-m", "TINY", "-o", "folder.jpg"]),
     "output-name-endless": ("out", ["photo.jpg", "-m", "TINY", "-o", f"{'out' * 100}.jpg"]),
     "alpha-to-jpeg": ("transparency", ["alpha.png", "-m", "TINY", "-o", "out.jpg"]),
+    "format-unknown": ("'.xyz'", ["photo.jpg", "-m", "TINY", "--format", "xyz"]),
+    "never-lossless": ("never lossless", ["photo.jpg", "-m", "TINY", "--lossless"]),
+    "too-large": ("--max-megapixels", ["huge.png", "-m", "TINY", "--max-megapixels", "0.001"]),
+    "much-too-wide": ("limit is 64", ["photo.jpg", "-m", "TINY", "--width", "100000"]),
     "no-originals": ("no pictures", ["--hr", "folder", "-m", "TINY"]),
 }
 
@@ -247,6 +260,7 @@ def test_mistake_is_one_line_and_exit_code_1(
     (folder / "cut.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:-200])
     (folder / "misnamed.txt").write_bytes((folder / "photo.jpg").read_bytes())
     Image.new("RGBA", (4, 4)).save(folder / "alpha.png")
+    Image.new("L", (40, 40)).save(folder / "huge.png")
     before = sorted(folder.rglob("*"))
     command = "benchmark" if "--hr" in arguments else "upscale"
     for as_json in [], ["--json"]:
@@ -290,14 +304,15 @@ def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Pat
     script = (
         "import os, signal, sys\n"
         "from bnnup import cli, upscaler\n"
-        "enlarge = upscaler.Upscaler.enlarge\n"
+        "strips = upscaler.Upscaler.strips\n"
         "def interrupted(self, pixels, progress=None):\n"
-        "    return enlarge(self, pixels, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
-        "upscaler.Upscaler.enlarge = interrupted\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    yield from strips(self, pixels, progress)\n"
+        "upscaler.Upscaler.strips = interrupted\n"
         "cli.main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "upscale", folder / "photo.jpg", "-m", tiny],
+        [sys.executable, "-P", "-c", script, "upscale", folder / "photo.jpg", "-m", tiny],
         capture_output=True,
         text=True,
         # A shell's background jobs ignore the signal, and so would their children.

@@ -1,0 +1,350 @@
+"""Pictures one after the other: read, enlarged and written at the same time.
+
+While one picture is computed, the next is decoded and the one before encoded, each
+in a thread of its own. Results pass in strips: none is ever whole in memory unless
+its encoder needs it whole.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from threading import Event
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bnnup import formats, image
+from bnnup.errors import MediaError, ModelNotFoundError
+from bnnup.folder import Task
+from bnnup.formats import Encoding
+from bnnup.image import Picture
+from bnnup.ledger import Ledger
+from bnnup.metadata import Info
+from bnnup.pipeline import ahead
+from bnnup.report import Report
+from bnnup.resample import resample
+from bnnup.size import Size, plan_passes
+from bnnup.transparency import fill_transparent
+from bnnup.upscaler import MEMORY, Upscaler, load
+from bnnup.zoo import DEFAULT, SCALES, find_model
+
+Strip = NDArray[Any]
+Progress = Callable[[str, int, int], None]  # of which picture, input pixels done, in all
+NOTHING = np.empty((0, 0), np.uint8)  # stands for a work without strips
+REACH = 64  # pixels into transparency that a reduction without a network may look
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that shapes a result. ``format`` is Pillow's name; None: that of the output's name."""
+
+    size: Size
+    model: str = DEFAULT
+    alpha: str = "network"
+    format: str | None = None
+    quality: int | None = None
+    lossless: bool = False
+    strip: bool = False
+
+    def fingerprint(self) -> str:
+        """A hash of the settings, and of the networks they name."""
+        digest = hashlib.blake2b(json.dumps(asdict(self)).encode(), digest_size=16)
+        for scale in SCALES:
+            with suppress(ModelNotFoundError, OSError):
+                digest.update(find_model(self.model, scale).read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What changes the time and memory that results take, and nothing else about them."""
+
+    tile: int | None = None
+    memory: int = MEMORY
+    threads: int | None = None
+
+
+@dataclass(eq=False)
+class Work:
+    """A task on its way through the stages; ``status`` is where it ended."""
+
+    task: Task
+    status: Literal["planned", "skipped", "done", "failed"] = "planned"
+    error: str = ""
+    key: str = ""
+    picture: Picture | None = None
+    size: tuple[int, int] = (0, 0)  # width and height of the result
+    encoding: Encoding = field(default_factory=lambda: Encoding("PNG"))
+    info: Info = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0  # of the network and the tiles
+    report: Report | None = None
+
+    def fail(self, error: BaseException) -> None:
+        self.status, self.error = "failed", str(error) or "it does not fit into memory"
+
+
+class Batch:
+    """Enlarges pictures as ``settings`` say; networks are loaded when the first needs them."""
+
+    def __init__(
+        self, settings: Settings, machine: Machine | None = None, progress: Progress | None = None
+    ) -> None:
+        self.settings = settings
+        self.machine = machine or Machine()
+        self.progress = progress
+        self._upscalers: dict[int, Upscaler] = {}
+        self._fingerprint = ""
+        self._interrupted = Event()
+
+    def upscaler(self, scale: int) -> Upscaler:
+        """The network for a scale; BnnupError where there is none."""
+        if scale not in self._upscalers:
+            self._upscalers[scale] = load(
+                self.settings.model,
+                scale=scale,
+                tile=self.machine.tile,
+                memory=self.machine.memory,
+                threads=self.machine.threads,
+                alpha=self.settings.alpha,
+            )
+        return self._upscalers[scale]
+
+    def prepare(self) -> None:
+        """Loads what is certain to be needed; BnnupError where it is missing."""
+        if self.settings.size.factor is not None:
+            for scale in plan_passes(self.settings.size.factor):
+                self.upscaler(scale)
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        ledger: Ledger | None = None,
+        *,
+        force: bool = False,
+        only_plan: bool = False,
+    ) -> Iterator[Work]:
+        """Each task when it is done, skipped or has failed, in order.
+
+        What ``ledger`` knows as finished is skipped, and what it does not know is not
+        overwritten, both unless ``force``. With ``only_plan`` nothing is enlarged.
+        A picture that fails is not the end; what concerns all of them is raised.
+        """
+        decoded = ahead(self._decode(tasks, ledger, force, only_plan), 1)
+        computed = ahead(self._compute(decoded), 1)
+        with closing(computed):
+            try:
+                for work, parts in groupby(computed, itemgetter(0)):
+                    if work.status == "planned" and not only_plan:
+                        self._write(work, (strip for _, strip in parts), ledger)
+                    yield work
+            finally:
+                self._interrupted.set()  # before the stages are waited for
+
+    # The stages
+
+    def _decode(
+        self, tasks: Iterable[Task], ledger: Ledger | None, force: bool, only_plan: bool
+    ) -> Generator[Work, None, None]:
+        for task in tasks:
+            work = Work(task)
+            try:
+                if task.problem:
+                    raise MediaError(task.problem)
+                with _open(task) as file:
+                    self._read(work, file, ledger, force, only_plan)
+            except OSError as error:
+                work.fail(MediaError(f"cannot read {task.name}: {image.reason(error)}"))
+            except MediaError as error:
+                work.fail(error)
+            yield work
+
+    def _compute(
+        self, works: Generator[Work, None, None]
+    ) -> Generator[tuple[Work, Strip], None, None]:
+        """Every work with each of its strips, or once without any."""
+        with closing(works):
+            for work in works:
+                picture, work.picture = work.picture, None
+                if picture is not None and work.status == "planned":
+                    try:
+                        for strip in self._enlarge(work, picture):
+                            yield work, strip
+                        continue
+                    except (MediaError, MemoryError) as error:
+                        work.fail(error)
+                yield work, NOTHING
+
+    def _write(self, work: Work, strips: Iterator[Strip], ledger: Ledger | None) -> None:
+        """Encodes; a failure of whatever stage leaves no file."""
+        task = work.task
+        try:
+            if task.target is None:
+                buffer = BytesIO()  # pipes cannot seek, as encoders do
+                self._encode(work, strips, buffer)
+                sys.stdout.buffer.write(buffer.getbuffer())
+                sys.stdout.buffer.flush()
+            else:
+                if ledger is not None:
+                    task.target.parent.mkdir(parents=True, exist_ok=True)
+                    ledger.begin(task.target, work.key)
+                token = None if ledger is None else _digest(task.target.name.encode())
+                with formats.writing(task.target, token) as file:
+                    self._encode(work, strips, file)
+                if ledger is not None:
+                    ledger.finish(task.target, work.key)
+            work.status = "done"
+        except (MediaError, MemoryError, OSError) as error:
+            work.fail(error)
+
+    # Their parts
+
+    def _read(
+        self, work: Work, file: IO[bytes], ledger: Ledger | None, force: bool, only_plan: bool
+    ) -> None:
+        """The picture, unless there is nothing to do, and what shall become of it."""
+        target = work.task.target
+        if ledger is not None and target is not None:
+            work.key = self._key(file)
+            if not force and ledger.has(target, work.key):
+                work.status = "skipped"
+                return
+            if not force and target.exists() and not ledger.owns(target):
+                raise MediaError(
+                    f"{target} exists, and this job did not make it; overwrite it with --force"
+                )
+        if only_plan:
+            work.size = self._size(*image.peek(file, work.task.name))
+            return
+        picture = image.decode(file, work.task.name)
+        if self.settings.strip:
+            picture = replace(picture, info={})
+        height, width = picture.pixels.shape[:2]
+        work.size = self._size(width, height)
+        work.encoding = self._encoding(picture.format, target)
+        work.info, work.notes = picture.info, picture.notes
+        formats.check_fits(picture, work.size, work.encoding, (target or Path("it")).name)
+        work.picture = picture
+
+    def _key(self, file: IO[bytes]) -> str:
+        if not self._fingerprint:
+            self._fingerprint = self.settings.fingerprint()
+        content = hashlib.blake2b()
+        while block := file.read(1 << 20):
+            content.update(block)
+        file.seek(0)
+        return _digest(content.digest() + self._fingerprint.encode())
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        try:
+            plan_passes(self.settings.size.factor_for(width, height))
+        except ValueError as error:
+            raise MediaError(str(error)) from error
+        return self.settings.size.of(width, height)
+
+    def _encoding(self, own: str, target: Path | None) -> Encoding:
+        """In which format: as asked, or as the name says, or as it was."""
+        own = "JPEG" if own == "MPO" else own
+        name = self.settings.format or (
+            formats.format_of(target) if target else own if own in Image.SAVE else "PNG"
+        )
+        return Encoding(name, self.settings.quality, self.settings.lossless)
+
+    def _enlarge(self, work: Work, picture: Picture) -> Iterator[Strip]:
+        """The strips of the result, in all passes but the last one whole."""
+        pixels = picture.pixels
+        height, width = pixels.shape[:2]
+        upscalers = [
+            self.upscaler(scale)
+            for scale in plan_passes(self.settings.size.factor_for(width, height))
+        ]
+        progress = self._progress(work, pixels.shape, upscalers)
+        began = time.perf_counter()
+        for upscaler in upscalers[:-1]:
+            pixels = upscaler.enlarge(pixels, progress)
+        strips: Iterator[Strip]
+        if upscalers:
+            strips = upscalers[-1].strips(pixels, progress)
+        else:
+            has_alpha = pixels.shape[2:] in ((2,), (4,))
+            strips = iter([fill_transparent(pixels, REACH) if has_alpha else pixels])
+        scale = upscalers[-1].scale if upscalers else 1
+        shape: tuple[int, ...] = pixels.shape[0] * scale, pixels.shape[1] * scale
+        shape += pixels.shape[2:]
+        if (shape[1], shape[0]) != work.size:
+            strips = resample(strips, shape, work.size)
+        work.seconds += time.perf_counter() - began
+        yield from self._timed(work, strips)
+        target = work.task.target
+        work.report = Report.of(
+            upscalers,
+            self.settings.model,
+            picture.pixels.shape,
+            work.size,
+            work.seconds,
+            "-" if target is None else str(target),
+        )
+
+    def _timed(self, work: Work, strips: Iterator[Strip]) -> Iterator[Strip]:
+        while True:
+            began = time.perf_counter()
+            strip = next(strips, None)
+            work.seconds += time.perf_counter() - began
+            if strip is None:
+                return
+            yield strip
+
+    def _progress(
+        self, work: Work, shape: tuple[int, ...], upscalers: Sequence[Upscaler]
+    ) -> Callable[[int, int], None]:
+        """What each pass tells, as a part of all passes."""
+        sizes = [shape[0] * shape[1]]
+        for upscaler in upscalers[:-1]:
+            sizes.append(sizes[-1] * upscaler.scale**2)
+        before = 0
+
+        def show(done: int, total: int) -> None:
+            nonlocal before
+            if self._interrupted.is_set():
+                raise _InterruptedError
+            if self.progress is not None:
+                self.progress(work.task.name, before + done, sum(sizes))
+            before += total if done == total else 0
+
+        return show
+
+    def _encode(self, work: Work, strips: Iterator[Strip], file: IO[bytes]) -> None:
+        first = next(strips)
+        width, height = work.size
+
+        def checked() -> Iterator[Strip]:
+            yield first
+            for strip in strips:
+                if work.error:  # of the stage before
+                    raise MediaError(work.error)
+                yield strip
+
+        formats.encode(checked(), (height, width, *first.shape[2:]), work.info, work.encoding, file)
+
+
+class _InterruptedError(Exception):
+    """Nobody wants the result any more."""
+
+
+def _open(task: Task) -> IO[bytes]:
+    """A file that can seek: a pipe is read to its end."""
+    return BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source.open("rb")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
