@@ -12,7 +12,6 @@ constexpr double MAX_BYTES = 1ull << 46;
 // Of the second-level cache, what the rows in flight of one thread may fill. CPUs have
 // 1 to 2 MB per core; weights and the operating system want some.
 constexpr size_t CACHE = 3 << 19;
-constexpr int BAND = 4;  // rows per thread and step
 
 // How far an operation follows the first one of its group, in rows of the input.
 struct Place {

@@ -13,6 +13,8 @@
 
 namespace bnnup {
 
+constexpr int BAND = 4;  // rows per thread and step
+
 // Rows begin .. end of the input's height, to be computed by one operation, split over
 // all threads; the next step begins when all are done.
 struct Step {

@@ -5,7 +5,9 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <deque>
 #include <new>
 #include <stdexcept>
 
@@ -41,10 +43,36 @@ std::vector<Value> place_values(
     return values;
 }
 
-// Part `index` of `parts` of a range.
-int split(int begin, int end, int index, int parts) {
-    return begin + int(int64_t(end - begin) * index / parts);
-}
+// The rows of one step, shared out. A row belongs to the same member in every step, so
+// that it stays in that one's cache: members take turns down the picture, BAND rows each.
+// Who is through helps the others.
+class Share {
+public:
+    Share(const Step& step, int members) : step_(step), members_(members), taken_(members) {}
+
+    template <class Work>
+    void work(int member, const Work& row) {
+        for (int i = 0; i < members_; ++i) {
+            const int owner = (member + i) % members_;
+            for (;;) {
+                const int y = row_of(owner, taken_[owner].fetch_add(1, std::memory_order_relaxed));
+                if (y >= step_.end) break;
+                if (y >= step_.begin) row(y);
+            }
+        }
+    }
+
+private:
+    // Row number `index` of an owner, from the turn on in which the step begins.
+    int row_of(int owner, int index) const {
+        const int turn = step_.begin / (BAND * members_) + index / BAND;
+        return (turn * members_ + owner) * BAND + index % BAND;
+    }
+
+    Step step_;
+    int members_;
+    std::vector<std::atomic<int>> taken_;
+};
 
 // Large pages, where the system has them: rows of a picture touch many small ones.
 char* allocate_pages(size_t bytes) {
@@ -68,17 +96,19 @@ void Runner::run(
     const Passage passage{
         network_, place_values(network_, plan, workspace.memory.get(), result), luma};
     char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * threads;
+    std::deque<Share> shares;
+    for (const Step& step : plan.steps) shares.emplace_back(step, threads);
     Team::work(threads, [&](int member, Team& team) {
-        for (const Step& step : plan.steps) {
+        for (size_t i = 0; i < plan.steps.size(); ++i) {
             const auto begin = std::chrono::steady_clock::now();
-            const int end = split(step.begin, step.end, member + 1, team.size());
-            for (int y = split(step.begin, step.end, member, team.size()); y < end; ++y) {
-                compute_row(passage, step.operation, y, scratch + plan.scratch * member);
-            }
+            const int operation = plan.steps[i].operation;
+            shares[i].work(member, [&](int y) {
+                compute_row(passage, operation, y, scratch + plan.scratch * member);
+            });
             if (team.size() > 1) team.wait();
             if (seconds && member == 0) {
                 const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-                seconds[step.operation] += taken.count();
+                seconds[operation] += taken.count();
             }
         }
     });
