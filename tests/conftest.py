@@ -4,10 +4,16 @@ Nothing here needs trained weights or a network connection.
 """
 
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from bnnup import cli
 from bnnup.weights import Model, save_model
 
 # On networks this small, threads of torch wait for each other more than they compute.
@@ -55,3 +61,48 @@ def model_files(models: dict[int, Model], tmp_path_factory: pytest.TempPathFacto
     for scale, model in models.items():
         save_model(model, folder / f"tiny-x{scale}.safetensors")
     return folder
+
+
+# The command line
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the program as its entry point does, without the cost of a new process."""
+    for name in ("BNNUP_DEBUG", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # commands change it
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["bnnup", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        assert isinstance(code, int)
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a picture of 12×9 pixels, photo.jpg."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(model_files: Path) -> Path:
+    return model_files / "tiny-x2.safetensors"

@@ -14,9 +14,9 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from conftest import Run
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
-from test_cli import Run, run  # noqa: F401
 
 from bnnup.program import Bicubic, Program
 from bnnup.weights import Model, save_model
@@ -166,7 +166,7 @@ TOLERANCE = {"jpg": 6, "webp": 11, "avif": 11}  # of 255
 @pytest.mark.parametrize("ending", READERS)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_to_every_format(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     bicubic: Path,
     mode: str,
@@ -211,7 +211,7 @@ def as_grey(result: NDArray[Any], channels: tuple[int, ...]) -> NDArray[Any]:
     return result[..., [0, -1]] if channels == (2,) else result[..., :3]
 
 
-def test_sixteen_bits_are_real_ones(run: Run, tmp_path: Path, bicubic: Path) -> None:  # noqa: F811
+def test_sixteen_bits_are_real_ones(run: Run, tmp_path: Path, bicubic: Path) -> None:
     """A ramp of less than two 8-bit levels keeps its many steps."""
     ramp = np.broadcast_to(np.arange(30_000, 30_400, dtype=np.uint16)[:, None], (8, 400, 3))
     (tmp_path / "in.png").write_bytes(png_of(ramp))
@@ -273,7 +273,7 @@ def exif_in(content: bytes, ending: str) -> bytes:
 @pytest.mark.parametrize("target", ["jpg", "png", "tif", "webp", "avif"])
 @pytest.mark.parametrize("source", ["jpg", "png", "tif", "webp", "avif"])
 def test_metadata_is_carried_over(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     bicubic: Path,
     source: str,
@@ -308,7 +308,7 @@ def test_metadata_is_carried_over(
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp", "avif"])
-def test_strip(run: Run, tmp_path: Path, bicubic: Path, ending: str) -> None:  # noqa: F811
+def test_strip(run: Run, tmp_path: Path, bicubic: Path, ending: str) -> None:
     store_with_metadata(tmp_path / f"in.{ending}")
     path = tmp_path / f"out.{ending}"
     assert run("upscale", tmp_path / f"in.{ending}", "-m", bicubic, "-o", path, "--strip").code == 0
@@ -320,7 +320,7 @@ def test_strip(run: Run, tmp_path: Path, bicubic: Path, ending: str) -> None:  #
         assert image.info.get("dpi", (72, 72)) != (240, 240)
 
 
-def test_thumbnail_is_dropped(run: Run, tmp_path: Path, bicubic: Path) -> None:  # noqa: F811
+def test_thumbnail_is_dropped(run: Run, tmp_path: Path, bicubic: Path) -> None:
     """It would show the small picture, perhaps turned, perhaps of something cut away."""
     exif = metadata()["exif"]
     thumbnail = BytesIO()
@@ -380,7 +380,7 @@ def cmyk_profile() -> bytes:
 
 
 def test_cmyk_is_converted_by_its_profile(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     bicubic: Path,
 ) -> None:
@@ -400,7 +400,7 @@ def test_cmyk_is_converted_by_its_profile(
 
 
 def test_cmyk_without_a_profile_is_noted(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     bicubic: Path,
 ) -> None:
@@ -413,7 +413,7 @@ def test_cmyk_without_a_profile_is_noted(
 # How files are encoded
 
 
-def test_quality_and_lossless(run: Run, tmp_path: Path, bicubic: Path) -> None:  # noqa: F811
+def test_quality_and_lossless(run: Run, tmp_path: Path, bicubic: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "in.png")
 
@@ -432,14 +432,14 @@ def test_quality_and_lossless(run: Run, tmp_path: Path, bicubic: Path) -> None: 
     )
 
 
-def test_format_by_option(run: Run, tmp_path: Path, bicubic: Path) -> None:  # noqa: F811
+def test_format_by_option(run: Run, tmp_path: Path, bicubic: Path) -> None:
     Image.fromarray(smooth(3)).save(tmp_path / "photo.png")
     done = run("upscale", tmp_path / "photo.png", "-m", bicubic, "--format", "JPG")
     assert done.code == 0
     assert (tmp_path / "photo_x2.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
 
 
-def test_only_the_first_page_is_noted(run: Run, tmp_path: Path, bicubic: Path) -> None:  # noqa: F811
+def test_only_the_first_page_is_noted(run: Run, tmp_path: Path, bicubic: Path) -> None:
     pages = [Image.new("L", (5, 5), value) for value in (0, 90)]
     pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
     done = run("upscale", tmp_path / "in.tif", "-m", bicubic)

@@ -1,6 +1,7 @@
 """``bnnup upscale``"""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,9 +23,7 @@ PIPE = Path("-")
 def upscale(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="IN", exists=True, allow_dash=True, help="A picture, a folder of them, or -."
-        ),
+        typer.Argument(metavar="IN", help="A picture, a folder of them, or - (standard input)."),
     ],
     output: Annotated[
         Path | None,
@@ -116,6 +115,8 @@ def upscale(
 
     The same command goes on where an earlier one over a folder was interrupted.
     """
+    if source != PIPE and not os.path.exists(source):
+        raise typer.BadParameter(f"there is no {source}")
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
     from bnnup import formats, image
