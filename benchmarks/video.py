@@ -20,9 +20,10 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from bnnup.frames import from_planes
 from bnnup.planes import FrameUpscaler, Plane, read_pix_fmt
 from bnnup.upscaler import Upscaler, load
-from bnnup.video import Options, enlarge_video, from_planes
+from bnnup.video import Options, enlarge_video
 
 RATE = 24
 
@@ -92,7 +93,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"network_alone": alone, "rows": rows, "size": arguments.size}))
         return
-    print(f"{arguments.model}, {width}×{height} → {2 * width}×{2 * height}, {upscaler.backend.name}")
+    print(
+        f"{arguments.model}, {width}×{height} → {2 * width}×{2 * height}, {upscaler.backend.name}"
+    )
     print(f"{'':<14} {'frames/s':>9} {'decode':>7} {'engine':>7} {'encode':>7}")
     print(f"{'network alone':<14} {alone:>9.1f}")
     for row in rows:

@@ -1,4 +1,4 @@
-"""Films as files: what is known of one, and its frames. Reads with PyAV, that is, libav."""
+"""Films: what is known of one before its first frame is enlarged, and its frames in time."""
 
 import re
 import struct
@@ -7,52 +7,24 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.logging
 from av.container import InputContainer
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from bnnup.decoder import Cut, Damage, decode, find_video, opened
 from bnnup.errors import MediaError
+from bnnup.frames import side_data
 from bnnup.planes import LOCATIONS, PlaneFormat, read_pix_fmt
 
 # libav's numbers
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 TS_DISCONT = 0x200  # AVFMT_TS_DISCONT
-# The same samples in another order.
-PLANAR = {
-    "nv12": "yuv420p",
-    "nv21": "yuv420p",
-    "nv16": "yuv422p",
-    "nv24": "yuv444p",
-    "yuyv422": "yuv422p",
-    "uyvy422": "yuv422p",
-    "p010le": "yuv420p10le",
-    "p210le": "yuv422p10le",
-    "p410le": "yuv444p10le",
-}
 LATE = Fraction(1)  # seconds by which a timestamp may fall back before a film is damaged
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What of a film is wanted, in seconds from its beginning, and how it is to be read."""
-
-    start: float = 0.0
-    duration: float | None = None
-    deinterlace: bool = False
-    pix_fmt: str | None = None
-
-    def contains(self, seconds: float) -> bool:
-        """Whether a moment of the film is wanted; some begin before their beginning."""
-        is_early = self.start > 0 and seconds < self.start
-        is_late = self.duration is not None and seconds >= self.start + self.duration
-        return not (is_early or is_late)
 
 
 @dataclass(frozen=True)
@@ -95,24 +67,6 @@ class Film:
     tags: dict[int, str] = field(default_factory=dict)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """The film, open; what libav says of a file that it cannot read is a MediaError."""
-    try:
-        # Playlists may name files, but not addresses in the network. genpts: AVI has
-        # decoding times only.
-        options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
-        container = av.open(
-            f"file:{path}", "r", container_options=options, metadata_errors="replace"
-        )
-    except av.FFmpegError as error:
-        raise MediaError(
-            f"{path} cannot be read as video: {error.strerror}; is it complete?"
-        ) from error
-    with container:
-        yield container
-
-
 def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
     """Reads the header and the first wanted frame. MediaError says what stands against it.
 
@@ -122,7 +76,7 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
         stream = find_video(container, path)
         tags = _data_tags(container)
         begin = Fraction(container.start_time or 0, av.time_base)
-        with closing(_decode(container, cut, Damage())) as frames:
+        with closing(decode(container, cut, Damage())) as frames:
             first = next(frames, None)
         if first is None:
             raise MediaError(f"{path} holds no frame that can be decoded in the wanted part")
@@ -140,7 +94,7 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             index=stream.index,
             width=first.width,
             height=first.height,
-            pix_fmt=first.format.name.replace("yuvj", "yuv"),
+            pix_fmt=_pix_fmt(first),
             form=form,
             colors=colors,
             aspect=stream.sample_aspect_ratio or None,
@@ -153,17 +107,6 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             frames=stream.frames if wanted == seconds and stream.frames else round(wanted * rate),
             tags=tags,
         )
-
-
-def find_video(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not a cover picture."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise MediaError(f"{path}: nothing here can decode its video; convert it first")
-            stream.thread_type = "AUTO"
-            return stream
-    raise MediaError(f"{path} has no video stream: there is nothing to enlarge")
 
 
 def _seconds(container: InputContainer, stream: VideoStream) -> float:
@@ -215,10 +158,9 @@ def _describe(frame: VideoFrame) -> tuple[PlaneFormat, Colors]:
     return replace(form, full_range=full, location=location or "left"), colors
 
 
-def side_data(frame: VideoFrame) -> dict[SideData, bytes]:
-    """What the decoder attached to a frame."""
-    entries: Any = frame.side_data  # which iterates over entries, not over keys
-    return {entry.type: bytes(entry) for entry in entries}
+def _pix_fmt(frame: VideoFrame) -> str:
+    """The format's name; that the range is full is told elsewhere."""
+    return frame.format.name.replace("yuvj", "yuv")
 
 
 def _location(frame: VideoFrame) -> str | None:
@@ -238,25 +180,19 @@ def _location(frame: VideoFrame) -> str | None:
     return match[1] if match and match[1] in LOCATIONS else None
 
 
-@dataclass
-class Damage:
-    """Packets that could not be read or decoded."""
-
-    packets: int = 0
-
-
 def read_frames(film: Film, cut: Cut, damage: Damage) -> Generator[VideoFrame, None, None]:
     """The wanted frames in the order of presentation, with strictly rising timestamps.
 
     ``pts`` count the film's ``time_base``, as in the file.
     """
     last: int | None = None
-    with opened(film.path) as container, closing(_decode(container, cut, damage)) as frames:
+    with opened(film.path) as container, closing(decode(container, cut, damage)) as frames:
         for number, frame in enumerate(frames, start=1):
-            if (frame.width, frame.height) != (film.width, film.height):
+            kind = frame.width, frame.height, _pix_fmt(frame)
+            if kind != (film.width, film.height, film.pix_fmt):
                 raise MediaError(
-                    f"frame {number} is {frame.width}×{frame.height} instead of "
-                    f"{film.width}×{film.height}; cut the film there with --start and --duration"
+                    f"the film changes to {kind[0]}×{kind[1]} {kind[2]} at frame {number}; take it "
+                    "in parts, with --start and --duration"
                 )
             pts = _timestamp(frame, film, last)
             if last is not None and pts <= last:
@@ -280,101 +216,3 @@ def _timestamp(frame: VideoFrame, film: Film, last: int | None) -> int:
 
 def _base(frame: VideoFrame, film: Film) -> Fraction:
     return frame.time_base or film.time_base
-
-
-def _decode(
-    container: InputContainer, cut: Cut, damage: Damage
-) -> Generator[VideoFrame, None, None]:
-    """Decoded frames of the wanted part, planar and progressive, durations in their time base."""
-    stream = find_video(container, Path(container.name.removeprefix("file:")))
-    begin = container.start_time or 0
-    if cut.start:
-        container.seek(begin + int(cut.start * av.time_base))
-    graph: Graph | None = None
-    for frame in _decode_packets(container, stream, damage):
-        if frame is None:
-            if graph is not None:
-                graph.vpush(None)
-                yield from _pull(graph)
-            return
-        seconds = None if frame.time is None else frame.time - begin / av.time_base
-        if seconds is not None and not cut.contains(seconds):
-            if seconds < cut.start:
-                continue
-            # What is decoded comes in the order of presentation: nothing wanted follows.
-            if graph is not None:
-                graph.vpush(None)
-                yield from _pull(graph)
-            return
-        if frame.interlaced_frame and not cut.deinterlace:
-            raise MediaError(
-                "the film is interlaced, and its half pictures must not be mixed; make whole ones "
-                "with --deinterlace"
-            )
-        frame = _planar(frame, cut.pix_fmt)
-        if not cut.deinterlace:
-            yield frame
-            continue
-        graph = graph or _deinterlacer(frame)
-        graph.vpush(frame)
-        yield from _pull(graph)
-
-
-def _decode_packets(
-    container: InputContainer, stream: VideoStream, damage: Damage
-) -> Iterator[VideoFrame | None]:
-    """Frames, then None. Damaged packets are counted and left out, as players do."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            damage.packets += 1
-            packet = None
-        try:
-            yield from stream.decode(packet)
-        except av.EOFError:
-            pass
-        except av.FFmpegError:
-            damage.packets += 1
-        if packet is None or packet.size == 0:
-            yield None
-            return
-
-
-def _planar(frame: VideoFrame, pix_fmt: str | None) -> VideoFrame:
-    """The frame in planes, or converted as the user asked for."""
-    wanted = pix_fmt or PLANAR.get(frame.format.name)
-    if any(plane.line_size < 0 for plane in frame.planes):
-        raise MediaError("the film is stored upside down; convert it first: ffmpeg -i IN OUT.mkv")
-    if wanted is None or wanted == frame.format.name:
-        return frame
-    try:
-        if frame.format.is_rgb:
-            larger = frame.reformat(format=wanted, dst_colorspace="ITU709", dst_color_range="MPEG")
-            larger.color_range, larger.colorspace = 1, 1
-            return larger
-        return frame.reformat(format=wanted, dst_color_range=frame.color_range or None)
-    except (av.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"{frame.format.name} cannot be converted to {wanted!r}; try --pix-fmt yuv420p"
-        ) from error
-
-
-def _deinterlacer(frame: VideoFrame) -> Graph:
-    """A picture a frame, made of both fields where they differ in time; others untouched."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
-    bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
-    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
-    return graph
-
-
-def _pull(graph: Graph) -> Iterator[VideoFrame]:
-    while True:
-        try:
-            yield graph.vpull()
-        except (av.BlockingIOError, av.EOFError):
-            return

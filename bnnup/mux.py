@@ -15,9 +15,10 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from bnnup.decoder import Cut, opened
 from bnnup.encoder import Encoding
 from bnnup.errors import MediaError
-from bnnup.film import Cut, Film, opened
+from bnnup.film import Film
 from bnnup.segments import Chunk, Segment, join
 
 GLOBAL_HEADER = 0x40  # libav's AVFMT_GLOBALHEADER
@@ -92,8 +93,8 @@ class Muxer:
         )
         if not drop:
             raise MediaError(
-                f"{self._target.format.name} cannot hold {name}; give the output the extension "
-                f"{self._film.path.suffix}, or leave such streams out with --drop-misfits"
+                f"{self._target.format.name} cannot take {name} as it is; give the output the "
+                f"extension {self._film.path.suffix}, or leave such streams out with --drop-misfits"
             ) from error
         self.left_out.append(name)
 

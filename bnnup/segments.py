@@ -15,6 +15,7 @@ import os
 import struct
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -144,21 +145,26 @@ class WorkFolder:
         self._job = json.dumps(job, indent=1, sort_keys=True)
         self.segments: list[Segment] = []
 
-    def prepare(self) -> None:
-        """Finds what an earlier run of the same job has done; discards any other job's."""
+    def prepare(self, *, discard: bool) -> None:
+        """Finds what an earlier run of the same job has done.
+
+        Another job's work is MediaError, unless ``discard``.
+        """
         description = self.path / "job.json"
-        try:
-            self.path.mkdir(exist_ok=True)
-            if description.exists() and description.read_text("utf-8") == self._job:
-                self._find_segments()
-                return
-            if not description.exists() and any(self.path.iterdir()):
-                raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
-            self.clear()
-            self.path.mkdir()
-            description.write_text(self._job, "utf-8")
-        except OSError as error:
-            raise MediaError(f"cannot work in {self.path}: {error.strerror}") from error
+        self.path.mkdir(exist_ok=True)
+        if not description.exists() and any(self.path.iterdir()):
+            raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
+        if description.exists() and description.read_text("utf-8") == self._job:
+            self._find_segments()
+            return
+        if self._name(0).exists() and not discard:
+            raise MediaError(
+                f"{self.path} holds unfinished work with another input, model or options; finish "
+                "that first, or discard it with --force"
+            )
+        self.clear()
+        self.path.mkdir(exist_ok=True)
+        description.write_text(self._job, "utf-8")
 
     def _find_segments(self) -> None:
         while (path := self._name(len(self.segments))).exists():
@@ -190,8 +196,8 @@ class WorkFolder:
 
     def clear(self) -> None:
         """Removes the folder with everything that bnnup put there, and nothing else."""
-        if self.path.is_dir():
-            for file in self.path.iterdir():
-                if file.suffix in (".seg", ".tmp") or file.name in ("job.json", self.result.name):
-                    file.unlink()
+        for file in [*self.path.iterdir()] if self.path.is_dir() else ():
+            if file.suffix in (".seg", ".tmp") or file.name in ("job.json", self.result.name):
+                file.unlink()
+        with suppress(OSError):  # what somebody else put there stays
             self.path.rmdir()

@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from bnnup import __version__, encoder
+from bnnup.decoder import Cut, Damage
 from bnnup.encoder import Encoding
 from bnnup.errors import MediaError
-from bnnup.film import Cut, Damage, Film, probe, read_frames, side_data
+from bnnup.film import Film, probe, read_frames
+from bnnup.frames import fill, from_planes, side_data, to_planes
 from bnnup.mux import muxer, wants_global_header
 from bnnup.pipeline import Clock, ahead
-from bnnup.planes import FrameUpscaler, Plane, PlaneFormat
+from bnnup.planes import FrameUpscaler, Plane
 from bnnup.segments import Chunk, SegmentWriter, WorkFolder
 from bnnup.upscaler import Upscaler
 from bnnup.weights import Model
@@ -126,31 +127,34 @@ def enlarge_video(
     target: Path,
     options: Options | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
+    *,
+    discard: bool = False,
 ) -> Result:
     """Enlarges the first video stream of ``source`` and copies everything else.
 
     ``target`` appears when it is complete and replaces what was there. A run that was
-    interrupted, however rudely, is continued by the same call. Raises MediaError.
+    interrupted, however rudely, is continued by the same call; one with other options
+    meets its unfinished work, which ``discard`` throws away. Raises MediaError.
     """
     options = options or Options()
     film = probe(source, options.cut, keep_clock=target.suffix.lower() in TRANSPORT)
     encoding = choose_encoding(film, upscaler.scale, target, options)
     folder = WorkFolder(target, _describe(upscaler, film, options))
-    folder.prepare()
-    try:  # whether the streams fit shows now, not after hours
-        with muxer(folder.result, film, encoding, drop=options.drop_misfits) as trial:
-            left_out = trial.left_out
-    except MediaError:
-        if not folder.segments:
-            folder.clear()
-        raise
-    work = _Work(upscaler, film, encoding, options.cut, folder, progress)
-    work.run()
-    with muxer(folder.result, film, encoding, drop=options.drop_misfits) as output:
-        output.write(folder.segments, options.cut)
-    folder.result.replace(target)
-    folder.clear()
-    work.state.bytes = target.stat().st_size
+    try:
+        folder.prepare(discard=discard)
+        left_out = _try_out(folder, film, encoding, options)
+        work = _Work(upscaler, film, encoding, options.cut, folder, progress)
+        work.run()
+        with muxer(folder.result, film, encoding, drop=options.drop_misfits) as output:
+            output.write(folder.segments, options.cut)
+        folder.result.replace(target)
+        folder.clear()
+        work.state.bytes = target.stat().st_size
+    except (OSError, av.FFmpegError) as error:
+        raise MediaError(
+            f"writing failed: {error.strerror or error}; what is done is kept in {folder.path}, "
+            "and the same command goes on from there"
+        ) from error
     return Result(
         str(target),
         encoding.width,
@@ -160,6 +164,17 @@ def enlarge_video(
         work.state,
         [*work.warnings(), *(f"left out {name}" for name in left_out)],
     )
+
+
+def _try_out(folder: WorkFolder, film: Film, encoding: Encoding, options: Options) -> list[str]:
+    """Whether all streams fit shows now, not after hours. Names of those that are left out."""
+    try:
+        with muxer(folder.result, film, encoding, drop=options.drop_misfits) as trial:
+            return trial.left_out
+    except MediaError:
+        if not folder.segments:
+            folder.clear()
+        raise
 
 
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:
@@ -351,32 +366,6 @@ class _Work:
         if self._film.colors.mastering and self._encoding.codec.params is None:
             found.append(f"{self._encoding.codec.encoder} cannot carry HDR mastering metadata")
         return found
-
-
-def to_planes(frame: VideoFrame, form: PlaneFormat) -> list[Plane]:
-    """Views of a frame's samples, without the padding of its lines."""
-    views = []
-    shapes = form.shapes(frame.height, frame.width)
-    for plane, (rows, columns) in zip(frame.planes, shapes, strict=True):
-        samples = np.frombuffer(memoryview(plane), form.dtype)
-        views.append(samples.reshape(rows, plane.line_size // form.dtype.itemsize)[:, :columns])
-    return views
-
-
-def from_planes(planes: list[Plane], pix_fmt: str) -> VideoFrame:
-    """A frame that holds the planes."""
-    height, width = planes[0].shape
-    frame = VideoFrame(width, height, pix_fmt)
-    fill(frame, planes)
-    return frame
-
-
-def fill(frame: VideoFrame, planes: list[Plane]) -> None:
-    """Overwrites a frame's samples."""
-    for plane, values in zip(frame.planes, planes, strict=True):
-        samples = np.frombuffer(memoryview(plane), values.dtype)
-        line = plane.line_size // values.dtype.itemsize
-        samples.reshape(-1, line)[: values.shape[0], : values.shape[1]] = values
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -16,9 +16,11 @@ import pytest
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
 from bnnup import video  # noqa: E402
+from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
-from bnnup.film import Cut  # noqa: E402
+from bnnup.frames import to_planes  # noqa: E402
 from bnnup.planes import read_pix_fmt  # noqa: E402
+from bnnup.segments import SegmentWriter  # noqa: E402
 from bnnup.upscaler import Upscaler  # noqa: E402
 from bnnup.video import Options, enlarge_video  # noqa: E402
 
@@ -104,7 +106,7 @@ def planes(path: Path) -> list[list[np.ndarray]]:
         decoded = []
         for frame in container.decode(video=0):
             form = read_pix_fmt(frame.format.name)
-            decoded.append([plane.copy() for plane in video.to_planes(frame, form)])
+            decoded.append([plane.copy() for plane in to_planes(frame, form)])
         return decoded
 
 
@@ -388,13 +390,34 @@ def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatc
     assert other_packets(resumed, film=-1) == other_packets(straight, film=-1)
 
 
-def test_another_job_starts_again(long_film, upscaler, tmp_path, monkeypatch):
+def test_unfinished_work_is_not_thrown_away_silently(long_film, upscaler, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "LONGEST", 10)
     after = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):
         enlarge_video(upscaler, long_film, after, progress=Interrupter(25))
-    result = enlarge_video(upscaler, long_film, after, Options(crf=30))
+    with pytest.raises(MediaError, match=r"unfinished work.*--force"):
+        enlarge_video(upscaler, long_film, after, Options(crf=30))
+    result = enlarge_video(upscaler, long_film, after, Options(crf=30), discard=True)
     assert result.progress.resumed == 0
+    assert times(after) == times(long_film)
+
+
+def test_a_full_disk_is_one_error_and_loses_nothing(long_film, upscaler, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "LONGEST", 10)
+    after = tmp_path / "out.mkv"
+
+    def write(self, chunk):
+        if len(list(tmp_path.glob("*.part/*.seg"))) == 2:
+            raise OSError(28, "No space left on device")
+        wrote(self, chunk)
+
+    with monkeypatch.context() as patch:
+        wrote = SegmentWriter.write
+        patch.setattr(SegmentWriter, "write", write)
+        with pytest.raises(MediaError, match="No space left on device; what is done is kept"):
+            enlarge_video(upscaler, long_film, after)
+    assert enlarge_video(upscaler, long_film, after).progress.resumed == 20
+    assert times(after) == times(long_film)
 
 
 def test_a_folder_in_the_way_is_left_alone(long_film, upscaler, tmp_path):

@@ -54,7 +54,9 @@ def video(
     ] = False,
     memory: Memory = 400,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite an existing file, discard unfinished work.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Progress and report as JSON lines on standard output.")
     ] = False,
@@ -67,7 +69,7 @@ def video(
     from bnnup.upscaler import load
 
     try:
-        from bnnup.film import Cut
+        from bnnup.decoder import Cut
         from bnnup.video import Options, check_target, choose_scale, enlarge_video, read_size
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need 'pip install bnnup[video]'") from error
@@ -84,7 +86,7 @@ def video(
     scale = scale or choose_scale(source, options)
     upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
     with _reporting(source.name, as_json=as_json) as report:
-        result = enlarge_video(upscaler, source, output, options, report)
+        result = enlarge_video(upscaler, source, output, options, report, discard=force)
     _print_result(result, as_json=as_json)
 
 
