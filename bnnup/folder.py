@@ -100,9 +100,10 @@ def _name_results(paths: Sequence[Path], format_name: str | None) -> dict[Path, 
         if path == name or seen[_folded(name)] == 1:
             continue
         ending = name.suffix
+        name = path.with_name(path.name + ending)
         while _folded(name) in taken:
-            name = path.with_name(path.name + ending)
             ending = f"_{ending}"
+            name = path.with_name(path.name + ending)
         names[path] = name
         taken.add(_folded(name))
     return names

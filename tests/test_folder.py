@@ -1,0 +1,481 @@
+"""Folders: what is found, where it goes, what is done once only, and what survives a crash."""
+
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from PIL import Image
+
+from bnnup.folder import find_tasks
+from bnnup.ledger import NAME
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals and limits are different there")
+
+
+def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (9, 12, 3), **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder of six pictures in a tree, and of what is none."""
+    album = tmp_path / "album"
+    for seed, name in enumerate(
+        ["a.jpg", "a.png", "b.webp", "日本/ü.tif", "日本/deep/c.bmp", "x.png/inside.gif"]
+    ):
+        save(album / name, seed)
+    (album / "notes.txt").write_text("no picture")
+    (album / "film.mp4").write_bytes(b"no picture either")
+    save(album / ".thumbnails" / "a.jpg")
+    save(album / ".hidden.jpg")
+    return album
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files but the record, by path."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != NAME
+    }
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# What is found, and where it goes
+
+
+def targets(folder: Path, **options: object) -> list[str]:
+    out = folder / "out"
+    tasks = find_tasks(folder, out, **options)  # type: ignore[arg-type]
+    return [task.target.relative_to(out).as_posix() for task in tasks if task.target]
+
+
+def test_the_tree_is_kept(album: Path) -> None:
+    assert targets(album) == [
+        "a.jpg",
+        "a.png",
+        "b.webp",
+        "x.png/inside.gif",
+        "日本/ü.tif",
+        "日本/deep/c.bmp",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"include": ["*.jpg", "*.tif"]}, ["a.jpg", "日本/ü.tif"]),
+        ({"exclude": ["日本/*"]}, ["a.jpg", "a.png", "b.webp", "x.png/inside.gif"]),
+        ({"include": ["a.*"], "exclude": ["*.png"]}, ["a.jpg"]),
+        ({"include": ["*.xyz"]}, []),
+    ],
+    ids=str,
+)
+def test_patterns(album: Path, options: dict[str, list[str]], found: list[str]) -> None:
+    assert targets(album, **options) == found
+
+
+def test_names_that_would_collide_are_kept_apart(tmp_path: Path) -> None:
+    for name in "a.jpg", "a.png", "a.webp", "a.jpg.png", "B.jpg", "b.bmp", "c.jpg":
+        (tmp_path / name).touch()
+    assert dict(zip(targets(tmp_path), targets(tmp_path, format_name="PNG"), strict=True)) == {
+        "B.jpg": "B.jpg.png",
+        "a.jpg": "a.jpg_.png",
+        "a.jpg.png": "a.jpg.png",
+        "a.png": "a.png",
+        "a.webp": "a.webp.png",
+        "b.bmp": "b.bmp.png",
+        "c.jpg": "c.png",
+    }
+
+
+def test_formats_that_are_only_read_become_png(tmp_path: Path) -> None:
+    for name in "a.psd", "b.jpeg":
+        (tmp_path / name).touch()
+    assert targets(tmp_path) == ["a.png", "b.jpeg"]
+
+
+def test_results_inside_the_folder_are_not_its_pictures(run: Run, album: Path, tiny: Path) -> None:
+    for _ in range(2):
+        assert run("upscale", album, "-o", album / "big", "-m", tiny).code == 0
+    assert len(contents(album / "big")) == 6
+
+
+# Running
+
+
+def test_a_folder(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.code == 0
+    assert done.out == ""
+    assert done.err == f"{out}: 6 done\n"
+    for name in contents(out):
+        with Image.open(out / name) as image, Image.open(album / name) as original:
+            assert image.size == (24, 18)
+            assert image.format == original.format
+    single = album.parent / "single.png"
+    run("upscale", album / "a.png", "-o", single, "-m", tiny)
+    assert (out / "a.png").read_bytes() == single.read_bytes()
+
+
+def test_results_lie_beside_the_folder(run: Run, album: Path, tiny: Path) -> None:
+    assert run("upscale", album, "-m", tiny).code == 0
+    assert len(contents(album.parent / "album_x2")) == 6
+
+
+def test_json_is_a_line_a_picture(run: Run, album: Path, tiny: Path) -> None:
+    (album / "bad.png").write_bytes(b"bad")
+    out = album.parent / "big"
+    done = run("upscale", album, "-o", out, "-m", tiny, "--json")
+    assert done.code == 1
+    rows = {Path(str(row["input"])).name: row for row in lines(done.out)}
+    assert len(rows) == 7
+    assert rows["a.jpg"]["status"] == "done"
+    assert rows["a.jpg"]["output"] == str(out / "a.jpg")
+    assert (rows["a.jpg"]["width"], rows["a.jpg"]["height"]) == (24, 18)
+    assert rows["bad.png"]["status"] == "failed"
+    assert "not a picture" in str(rows["bad.png"]["error"])
+    again = lines(run("upscale", album, "-o", out, "-m", tiny, "--json").out)
+    assert [row["status"] for row in again].count("skipped") == 6
+
+
+def test_dry_run_writes_nothing(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    done = run("upscale", album, "-o", out, "-m", tiny, "--dry-run", "--width", "36")
+    assert done.code == 0
+    assert not out.exists()
+    assert f"{album / 'a.jpg'} -> {out / 'a.jpg'} 36×27\n" in done.out
+    assert done.out.count("\n") == 6
+    assert "6 planned" in done.err
+
+
+def test_dry_run_knows_what_is_finished(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    run("upscale", album, "-o", out, "-m", tiny)
+    save(album / "new.png")
+    before = (out / NAME).read_bytes()
+    rows = lines(run("upscale", album, "-o", out, "-m", tiny, "--dry-run", "--json").out)
+    assert {Path(str(r["input"])).name for r in rows if r["status"] == "planned"} == {"new.png"}
+    assert (out / NAME).read_bytes() == before
+
+
+def test_no_pictures(run: Run, tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "in").mkdir()
+    done = run("upscale", tmp_path / "in", "-m", tiny)
+    assert done.code == 0
+    assert "no pictures" in done.err
+
+
+def test_without_a_network_nothing_is_touched(run: Run, album: Path) -> None:
+    done = run("upscale", album, "-m", "absent.safetensors")
+    assert done.code == 1
+    assert "no such model file" in done.err
+    assert os.listdir(album.parent) == ["album"]
+
+
+# What is done once only
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {name: (folder / name).stat().st_mtime_ns for name in contents(folder)}
+
+
+def test_finished_pictures_are_skipped(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    run("upscale", album, "-o", out, "-m", tiny)
+    before = times(out)
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert (done.code, done.err) == (0, f"{out}: 6 skipped\n")
+    assert times(out) == before
+    assert run("upscale", album, "-o", out, "-m", tiny, "--force").err == f"{out}: 6 done\n"
+
+
+def test_what_has_changed_is_done_again(run: Run, album: Path, tiny: Path) -> None:
+    """By content and settings: neither name, nor size, nor time."""
+    out = album.parent / "big"
+    run("upscale", album, "-o", out, "-m", tiny)
+    stat = (album / "日本/deep/c.bmp").stat()
+    save(album / "日本/deep/c.bmp", seed=99)
+    os.utime(album / "日本/deep/c.bmp", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (out / "a.png").write_bytes(b"cut")
+    (out / "a.jpg").unlink()
+    os.utime(album / "b.webp")
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.err == f"{out}: 3 done, 3 skipped\n"
+
+
+@pytest.mark.parametrize(
+    "options", [["--width", 30], ["--quality", 50], ["--strip"], ["--alpha", "bicubic"]], ids=str
+)
+def test_other_settings_are_another_job(
+    run: Run, album: Path, tiny: Path, options: list[object]
+) -> None:
+    model = ["-m", tiny, "--include", "a.jpg"]
+    run("upscale", album, "-o", album.parent / "big", *model)
+    extra = ["-m", tiny.with_name("tiny-x3.safetensors")] if "--width" in options else []
+    done = run("upscale", album, "-o", album.parent / "big", *model, *options, *extra)
+    assert done.err.endswith("1 done\n")
+
+
+def test_speed_is_no_setting(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    run("upscale", album, "-o", out, "-m", tiny)
+    options = ["--tile", 5, "--memory", 50, "--threads", 1]
+    assert run("upscale", album, "-o", out, "-m", tiny, *options).err.endswith("6 skipped\n")
+
+
+def test_files_of_others_are_not_overwritten(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    out.mkdir()
+    (out / "a.jpg").write_bytes(b"precious")
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.code == 1
+    assert "5 done, 1 failed" in done.err
+    assert done.err.count("--force") == 2  # when it happened, and in the list at the end
+    assert (out / "a.jpg").read_bytes() == b"precious"
+    assert run("upscale", album, "-o", out, "-m", tiny, "--force").code == 0
+
+
+@posix
+def test_one_process_at_a_time(run: Run, album: Path, tiny: Path) -> None:
+    import fcntl
+
+    out = album.parent / "big"
+    out.mkdir()
+    with (out / NAME).open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.code == 1
+    assert "another bnnup" in done.err
+
+
+def test_damaged_record(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    run("upscale", album, "-o", out, "-m", tiny)
+    expected = contents(out)
+    text = (out / NAME).read_text()
+    (out / NAME).write_text('[]\n1\n{"output": 3}\n' + text[:-30])
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.err.endswith("1 done, 5 skipped\n")
+    assert contents(out) == expected
+    assert run("upscale", album, "-o", out, "-m", tiny).err.endswith("6 skipped\n")
+
+
+# Crashes
+
+KILLED = """
+import os, signal, sys
+from bnnup import cli, {module}
+original, left = {module}.{name}, [{calls}]
+def killed(*arguments, **options):
+    result = None if {before} else original(*arguments, **options)
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **options) if {before} else result
+{module}.{name} = killed
+cli.main()
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("module", "name", "calls", "before"),
+    [
+        ("formats", "encode", 9, False),  # twice a picture for the check; written, without a name
+        ("ledger", "Ledger.finish", 3, True),  # in place, but not on record
+        ("ledger", "Ledger.finish", 5, False),
+        ("ledger", "Ledger.begin", 1, False),
+    ],
+)
+def test_killed_in_the_middle(
+    run: Run, album: Path, tiny: Path, module: str, name: str, calls: int, before: bool
+) -> None:
+    out, undisturbed = album.parent / "big", album.parent / "undisturbed"
+    run("upscale", album, "-o", undisturbed, "-m", tiny)
+    script = KILLED.format(module=module, name=name, calls=calls, before=before)
+    command = [sys.executable, "-P", "-c", script, "upscale", album, "-o", out, "-m", tiny]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    finished = [name for name in contents(out) if not name.endswith(".tmp")]
+    assert len(finished) < 6
+    for path in finished:
+        assert (out / path).read_bytes() == (undisturbed / path).read_bytes()
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.code == 0
+    assert contents(out) == contents(undisturbed)
+
+
+@posix
+def test_interrupted_by_hand(album: Path, tiny: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from bnnup import cli, ledger\n"
+        "finish = ledger.Ledger.finish\n"
+        "def interrupt(*arguments):\n"
+        "    finish(*arguments)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "ledger.Ledger.finish = interrupt\n"
+        "cli.main()\n"
+    )
+    out = album.parent / "big"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "upscale", album, "-o", out, "-m", tiny],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert list(contents(out)) == ["a.jpg"]
+
+
+@posix
+def test_full_disk(run: Run, album: Path, tiny: Path) -> None:
+    """A limit on the size of files stands for a disk that is full: large results fail."""
+    import resource
+
+    save(album / "large.png", shape=(200, 200, 3))
+    out = album.parent / "big"
+    script = "import bnnup.cli; bnnup.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "upscale", album, "-o", out, "-m", tiny],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "6 done, 1 failed" in done.stderr
+    assert "cannot write" in done.stderr
+    assert "large.png" not in contents(out)
+    assert len(contents(out)) == 6
+    assert run("upscale", album, "-o", out, "-m", tiny).err.endswith("1 done, 6 skipped\n")
+
+
+# Malformed files
+
+
+def png(width: int, height: int, *, bits: int = 8, kind: int = 2, pixels: bytes = b"") -> bytes:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def malformed() -> dict[str, bytes]:
+    """Files that are not what their names say, by name."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    files = {}
+    for format_name in ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000"):
+        whole = BytesIO()
+        Image.fromarray(pixels).save(whole, format_name)
+        content = whole.getvalue()
+        ending = {"JPEG": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}.get(format_name, format_name)
+        for percent in (0, 2, 30, 60, 90):
+            cut = content[: len(content) * percent // 100]
+            files[f"cut-{percent:02}.{ending.lower()}"] = cut
+    rows = b"".join(b"\0" + row.tobytes() * 2 for row in pixels)
+    deep = png(50, 40, bits=16, pixels=rows)
+    files |= {f"deep-{percent}.png": deep[: len(deep) * percent // 100] for percent in (40, 95)}
+    little = png(4, 4, pixels=(b"\0" + bytes(12)) * 4)
+    return files | {
+        "text.jpg": b"hello\n" * 100,
+        "page.webp": b"<!doctype html><title>404</title>",
+        "zeros.png": bytes(10_000),
+        "zeros.tif": bytes(10_000),
+        "bomb.png": png(60_000, 60_000),
+        "bomb-deep.png": png(60_000, 60_000, bits=16),
+        "wide.png": png((1 << 31) - 1, 1),
+        "no-width.png": png(0, 4),
+        "no-pixels.png": png(4, 4),
+        "few-pixels.png": png(400, 400, pixels=bytes(50)),
+        "few-deep-pixels.png": png(400, 400, bits=16, pixels=bytes(50)),
+        "kind.png": png(4, 4, kind=5),
+        "checksum.png": little[:20] + b"\xff" + little[21:],
+        "places.tif": b"II*\0\xff\xff\xff\x7f",
+        "loop.tif": b"II*\0\x08\0\0\0" + bytes(2) + b"\x08\0\0\0",
+        "archive.png": b"PK\x03\x04" + bytes(500),
+    }
+
+
+def test_malformed_files_are_reported_and_passed_over(run: Run, tmp_path: Path, tiny: Path) -> None:
+    files = malformed()
+    assert len(files) >= 40
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    save(folder / "good.jpg")
+    (folder / "misnamed.jpg").write_bytes(png(4, 4, pixels=(b"\0" + bytes(12)) * 4))
+    (folder / "folder.png").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")
+    done = run("upscale", folder, "-o", out, "-m", tiny, "--json")
+    assert done.code == 1
+    rows = {Path(str(row["input"])).name: row for row in lines(done.out)}
+    assert {name for name, row in rows.items() if row["status"] == "failed"} == set(files)
+    assert {name for name, row in rows.items() if row["status"] == "done"} == {
+        "good.jpg",
+        "misnamed.jpg",
+    }
+    for name in files:
+        assert name in str(rows[name]["error"])
+        assert "\n" not in str(rows[name]["error"])
+    assert sorted(contents(out)) == ["good.jpg", "misnamed.jpg"]
+    assert f"{len(files)} failed" in done.err
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
+def test_files_and_folders_without_permission(run: Run, album: Path, tiny: Path) -> None:
+    (album / "a.jpg").chmod(0)
+    (album / "日本").chmod(0)
+    done = run("upscale", album, "-o", album.parent / "big", "-m", tiny)
+    (album / "日本").chmod(0o700)
+    assert done.code == 1
+    assert "3 done, 2 failed" in done.err
+    assert done.err.count("Permission denied") == 4
+
+
+def test_a_result_that_is_a_folder(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    (out / "a.jpg").mkdir(parents=True)
+    done = run("upscale", album, "-o", out, "-m", tiny, "--force")
+    assert done.code == 1
+    assert "5 done, 1 failed" in done.err
+    assert not [name for name in contents(out) if name.endswith(".tmp")]
+
+
+def test_output_that_is_a_file(run: Run, album: Path, tiny: Path) -> None:
+    (album.parent / "big").write_bytes(b"precious")
+    done = run("upscale", album, "-o", album.parent / "big", "-m", tiny)
+    assert done.code == 1
+    assert done.err.startswith("error: cannot write to the folder")
+    assert (album.parent / "big").read_bytes() == b"precious"
+
+
+def test_the_same_folder_moved_is_still_finished(run: Run, album: Path, tiny: Path) -> None:
+    run("upscale", album, "-o", album.parent / "big", "-m", tiny)
+    shutil.move(album.parent / "big", album.parent / "elsewhere")
+    done = run("upscale", album, "-o", album.parent / "elsewhere", "-m", tiny)
+    assert done.err.endswith("6 skipped\n")
