@@ -84,7 +84,7 @@ struct Kernel {
     // out = x * sigmoid(gate)
     void (*weigh)(const float* x, const float* gate, size_t count, float* out) = nullptr;
     // One row of a bicubic enlargement: rows are the BICUBIC_TAPS around it, `across`
-    // (factor, taps) and `down` (taps) the weights; scratch: (taps - 1 + width, channels).
+    // (factor, taps) and `down` (taps) the weights; scratch: (taps - 1 + 2 * width, channels).
     void (*enlarge)(
         const float* const* rows, const float* down, const float* across, int factor, int channels,
         int width, float* scratch, float* out) = nullptr;

@@ -195,7 +195,7 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
         case Kind::binary_convolution:
             return network.kernel().binary_scratch(operation.binary.terms());
         case Kind::bicubic:
-            return row / operation.parameter
+            return 2 * row / operation.parameter
                 + size_t(BICUBIC_TAPS - 1) * value.channels * sizeof(float);
         case Kind::channel_attention:
             return 3 * row + size_t(operation.parameter) * value.channels * sizeof(float)

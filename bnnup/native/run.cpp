@@ -142,7 +142,7 @@ void Runner::give_back(Workspace workspace) {
 void enlarge_plane(
     const Kernel& kernel, const float* plane, int height, int width, const float* down,
     const float* across, int factor, float* result) {
-    Aligned<float> scratch(size_t(width) + BICUBIC_TAPS - 1);
+    Aligned<float> scratch(2 * size_t(width) + BICUBIC_TAPS - 1);
     for (int y = 0; y < height; ++y) {
         const float* rows[BICUBIC_TAPS];
         for (int tap = 0; tap < BICUBIC_TAPS; ++tap) {
