@@ -2,24 +2,27 @@
 
     python -m benchmarks.video [--model NAME] [--size WxH] [--frames N] [--preset P] [--json]
 
-Makes a film in which every pixel of every frame changes, enlarges it ×2 as `bnnup
-video` does, and says how many frames a second that were and how busy each stage was;
-the same without encoding; and how many the network alone does. Stages run at once:
-their shares add up to more than 100 % of the time, and to no more than the cores.
+Makes a film in which every pixel of every frame changes, and enlarges it ×2. First each
+stage on its own, in milliseconds of processor time a frame: their sum, shared by the
+cores, is the limit. Then as ``bnnup video`` does it, all at once: frames a second, and
+the share of the time for which each stage was busy. On a machine that does other work,
+too, the processor times still hold, the frames a second do not.
 """
 
 import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from bnnup.engine import usable_cores
 from bnnup.frames import from_planes
 from bnnup.planes import FrameUpscaler, Plane, read_pix_fmt
 from bnnup.upscaler import Upscaler, load
@@ -55,17 +58,75 @@ def make_film(path: Path, width: int, height: int, frames: int) -> None:
         container.mux(stream.encode(None))
 
 
-def network_alone(upscaler: Upscaler, width: int, height: int, frames: int) -> float:
-    """Frames a second of everything between decoder and encoder, and nothing beside it."""
+def milliseconds(frames: int, work: Callable[[], None]) -> float:
+    """Processor time a frame, over all threads."""
+    began = time.process_time()
+    work()
+    return 1e3 * (time.process_time() - began) / frames
+
+
+def cost_of_decoding(film: Path, frames: int) -> float:
+    def decode() -> None:
+        with av.open(str(film)) as container:
+            for _ in container.decode(video=0):
+                pass
+
+    return milliseconds(frames, decode)
+
+
+def cost_of_network(upscaler: Upscaler, width: int, height: int, frames: int) -> float:
+    """Of everything between decoder and encoder."""
     form = read_pix_fmt("yuv420p")
     assert form is not None
     enlarge = FrameUpscaler(upscaler, form)
     pictures = list(moving(width, height, frames + 1))
-    enlarge(pictures.pop())
-    began = time.perf_counter()
-    for planes in pictures:
-        enlarge(planes)
-    return frames / (time.perf_counter() - began)
+    enlarge(pictures.pop())  # the first run allocates
+    return milliseconds(frames, lambda: [enlarge(planes) for planes in pictures].clear())
+
+
+def cost_of_encoding(width: int, height: int, frames: int, preset: str) -> float:
+    pictures = [from_planes(planes, "yuv420p") for planes in moving(width, height, frames)]
+
+    def encode() -> None:
+        context = av.CodecContext.create("libx264", "w")
+        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.time_base, context.framerate = Fraction(1, RATE), Fraction(RATE)
+        context.options = {"preset": preset, "crf": "18"}
+        for number, picture in enumerate(pictures):
+            picture.pts, picture.time_base = number, context.time_base
+            context.encode(picture)
+        context.encode(None)
+
+    return milliseconds(frames, encode)
+
+
+def measure(
+    upscaler: Upscaler, width: int, height: int, frames: int, presets: list[str]
+) -> list[dict[str, Any]]:
+    """One row a preset: costs on their own in ms, then what all of it at once reached."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        film, larger = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        make_film(film, width, height, frames)
+        few = min(frames, 24)
+        decode = cost_of_decoding(film, frames)
+        network = cost_of_network(upscaler, width, height, few)
+        for preset in presets:
+            encode = cost_of_encoding(2 * width, 2 * height, few, preset)
+            limit = 1e3 * usable_cores() / (decode + network + encode)
+            options = Options(preset=preset)
+            progress = enlarge_video(upscaler, film, larger, options, discard=True).progress
+            larger.unlink()
+            rows.append(
+                {
+                    "preset": preset,
+                    "milliseconds": {"decode": decode, "engine": network, "encode": encode},
+                    "limit": limit,
+                    "rate": progress.rate,
+                    "busy": {stage: s / progress.seconds for stage, s in progress.busy.items()},
+                }
+            )
+    return rows
 
 
 def main() -> None:
@@ -79,28 +140,20 @@ def main() -> None:
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     upscaler = load(arguments.model, scale=2, threads=arguments.threads)
-    alone = network_alone(upscaler, width, height, min(arguments.frames, 48))
-    rows: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "in.mp4"
-        make_film(film, width, height, arguments.frames)
-        for preset in arguments.preset or ["medium", "veryfast", "ultrafast"]:
-            options = Options(preset=preset)
-            progress = enlarge_video(upscaler, film, Path(folder) / "out.mp4", options).progress
-            busy = {stage: s / progress.seconds for stage, s in progress.busy.items()}
-            rows.append({"preset": preset, "frames_per_second": progress.rate, **busy})
-            (Path(folder) / "out.mp4").unlink()
+    presets = arguments.preset or ["medium", "veryfast"]
+    rows = measure(upscaler, width, height, arguments.frames, presets)
     if arguments.json:
-        print(json.dumps({"network_alone": alone, "rows": rows, "size": arguments.size}))
+        print(json.dumps({"model": arguments.model, "size": arguments.size, "rows": rows}))
         return
-    print(
-        f"{arguments.model}, {width}×{height} → {2 * width}×{2 * height}, {upscaler.backend.name}"
-    )
-    print(f"{'':<14} {'frames/s':>9} {'decode':>7} {'engine':>7} {'encode':>7}")
-    print(f"{'network alone':<14} {alone:>9.1f}")
+    print(f"{arguments.model}, {width}×{height} → {2 * width}×{2 * height}, {usable_cores()} cores")
+    stages = ("decode", "engine", "encode")
+    names = "".join(f"{stage:>8}" for stage in stages)
+    print(f"{'':<12}{'ms of processor time a frame':>32}{'':>8}{'all at once, busy':>34}")
+    print(f"{'x264':<12}{names}{'limit':>8}{'frames/s':>10}{names}")
     for row in rows:
-        shares = "".join(f" {row[stage]:>7.0%}" for stage in ("decode", "engine", "encode"))
-        print(f"x264 {row['preset']:<9} {row['frames_per_second']:>9.1f}{shares}")
+        costs = "".join(f"{row['milliseconds'][stage]:>8.1f}" for stage in stages)
+        shares = "".join(f"{row['busy'][stage]:>8.0%}" for stage in stages)
+        print(f"{row['preset']:<12}{costs}{row['limit']:>8.1f}{row['rate']:>10.1f}{shares}")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,14 @@ STOCK = 3  # frames between reading, network and writing
 
 @dataclass
 class Tally:
-    """What went through: frames, and the share of luma that did not have to be computed."""
+    """What went through: frames, and the share of luma that did not have to be computed.
+
+    ``is_whole`` is false where the reader of the target left before the end.
+    """
 
     frames: int = 0
     reused: float = 0.0
+    is_whole: bool = False
 
 
 def enlarge_stream(
@@ -43,5 +47,6 @@ def enlarge_stream(
         for planes in frames:
             y4m.write_frame(target, larger, planes)
             tally.frames += 1
+        tally.is_whole = True
     tally.reused = enlarge.reused / max(enlarge.pixels, 1)
     return tally

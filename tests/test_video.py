@@ -15,6 +15,8 @@ import pytest
 
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
+from av.sidedata.sidedata import Type as SideData  # noqa: E402
+
 from bnnup import video  # noqa: E402
 from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
@@ -240,6 +242,18 @@ def test_decoded_luma_is_the_picture_paths(pix_fmt, color_range, upscaler, tmp_p
         if form.bits == 8 and form.full_range:
             np.testing.assert_array_equal(larger[0], upscaler.enlarge(frame[0]))
         assert [plane.shape for plane in larger] == form.shapes(70, 122)
+
+
+def test_frames_with_captions_have_the_same_pixels(upscaler, tmp_path, monkeypatch):
+    """What carries side data along, here x264's about itself, must not touch the picture."""
+    before, plain, carried = (tmp_path / name for name in ("in.mp4", "plain.mkv", "carried.mkv"))
+    ffmpeg(f"{source('62x34')} -pix_fmt yuv422p -c:v libx264 {before}")
+    enlarge_video(upscaler, before, plain, Options(codec="ffv1"))
+    monkeypatch.setattr(video, "CARRIED", {SideData.SEI_UNREGISTERED})
+    enlarge_video(upscaler, before, carried, Options(codec="ffv1"))
+    for one, other in zip(planes(plain), planes(carried), strict=True):
+        for plane, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(plane, same)
 
 
 def test_repeated_frames_are_not_computed_again(upscaler, tmp_path):

@@ -46,4 +46,5 @@ def pipe(
         open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as target,
     ):
         tally = enlarge_stream(upscaler, source, target, stream)
-    typer.echo(f"{tally.frames} frames, {tally.reused:.0%} reused", err=True)
+    if tally.is_whole:
+        typer.echo(f"frames: {tally.frames}, pixels reused: {tally.reused:.0%}", err=True)
