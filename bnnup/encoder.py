@@ -11,7 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from bnnup.errors import MediaError
 from bnnup.film import Colors
-from bnnup.planes import PlaneFormat
+from bnnup.planes import PlaneFormat, read_pix_fmt
 
 PROGRESSIVE = 1  # libav's AV_FIELD_PROGRESSIVE
 
@@ -27,10 +27,11 @@ class Codec:
     params: str | None = None  # name of the option that takes key=value:key=value
     keeps_aspect: bool = False  # whether its stream tells the shape of pixels
 
-    def supports(self, pix_fmt: str) -> bool:
-        """Whether it encodes this pixel format."""
-        formats = av.Codec(self.encoder, "w").video_formats
-        return formats is None or pix_fmt in [entry.name for entry in formats]
+    def formats(self) -> list[str]:
+        """Pixel formats that it encodes and that films may have."""
+        formats = av.Codec(self.encoder, "w").video_formats or []
+        names = [entry.name for entry in formats]
+        return [name for name in names if read_pix_fmt(name) and "yuvj" not in name]
 
 
 CODECS = {

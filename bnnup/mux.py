@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Muxer:
         self._encoding = encoding
         self._streams: dict[int, Stream] = {}
 
-    def add_streams(self, *, drop: bool) -> None:
+    def add_streams(self, cut: Cut, *, drop: bool) -> None:
         """Declares everything. MediaError names a stream that does not fit, unless ``drop``."""
         film, target = self._film, self._target
         target.metadata.update(self._source.metadata)
@@ -55,6 +56,8 @@ class Muxer:
                 continue
             else:
                 try:
+                    if stream.type == "data":
+                        self._try_alone(stream)
                     copy = target.add_stream_from_template(stream, opaque=True)
                 except (ValueError, av.FFmpegError) as error:
                     self._refuse(stream, error, drop=drop)
@@ -67,7 +70,7 @@ class Muxer:
             )
             copy.disposition = stream.disposition
             self._streams[stream.index] = copy
-        target.set_chapters(list(self._chapters()))
+        target.set_chapters(list(self._chapters(cut)))
 
     def _add_video(self) -> VideoStream:
         encoding = self._encoding
@@ -81,11 +84,17 @@ class Muxer:
         assert isinstance(stream, VideoStream)
         encoding.configure(stream.codec_context)
         stream.time_base = self._film.time_base
-        if encoding.codec.encoder == "libx265" and "mp4" in self._target.format.name:
+        if encoding.codec.encoder == "libx265" and self._target.format.name in ("mp4", "mov"):
             stream.codec_context.codec_tag = "hvc1"  # which Apple's players ask for
         if self._film.matrix is not None:
             stream.set_display_matrix(self._film.matrix)
         return stream
+
+    def _try_alone(self, stream: Stream) -> None:
+        """Raises where the container only finds out with the header that it has no place for it."""
+        with av.open(BytesIO(), "w", format=self._target.format.name) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
 
     def _refuse(self, stream: Stream, error: Exception, *, drop: bool) -> None:
         name = (
@@ -98,13 +107,16 @@ class Muxer:
             ) from error
         self.left_out.append(name)
 
-    def _chapters(self) -> Iterator[Any]:
+    def _chapters(self, cut: Cut) -> Iterator[Any]:
+        """The chapters of the wanted part, as far as they reach into it."""
         for chapter in self._source.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
             moved = round(self._film.origin / base)
-            end = chapter["end"] - moved
-            if end > 0:
-                yield {**chapter, "start": max(chapter["start"] - moved, 0), "end": end}
+            start, end = max(chapter["start"] - moved, 0), chapter["end"] - moved
+            if cut.duration is not None:
+                end = min(end, round(cut.duration / base))
+            if end > start or chapter["end"] == chapter["start"]:
+                yield {**chapter, "start": start, "end": end}
 
     def begin(self) -> None:
         """Writes the header."""
@@ -179,11 +191,11 @@ class Muxer:
 
 
 @contextmanager
-def muxer(path: Path, film: Film, encoding: Encoding, *, drop: bool) -> Iterator[Muxer]:
+def muxer(path: Path, film: Film, encoding: Encoding, cut: Cut, *, drop: bool) -> Iterator[Muxer]:
     """A muxer that writes to ``path``, its header written."""
     with opened(film.path) as source, _created(path) as target:
         made = Muxer(source, target, film, encoding)
-        made.add_streams(drop=drop)
+        made.add_streams(cut, drop=drop)
         made.begin()
         yield made
 

@@ -145,7 +145,7 @@ def enlarge_video(
         left_out = _try_out(folder, film, encoding, options)
         work = _Work(upscaler, film, encoding, options.cut, folder, progress)
         work.run()
-        with muxer(folder.result, film, encoding, drop=options.drop_misfits) as output:
+        with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as output:
             output.write(folder.segments, options.cut)
         folder.result.replace(target)
         folder.clear()
@@ -169,7 +169,7 @@ def enlarge_video(
 def _try_out(folder: WorkFolder, film: Film, encoding: Encoding, options: Options) -> list[str]:
     """Whether all streams fit shows now, not after hours. Names of those that are left out."""
     try:
-        with muxer(folder.result, film, encoding, drop=options.drop_misfits) as trial:
+        with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as trial:
             return trial.left_out
     except MediaError:
         if not folder.segments:
@@ -180,10 +180,10 @@ def _try_out(folder: WorkFolder, film: Film, encoding: Encoding, options: Option
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:
     """What the output's pictures become. MediaError if the encoder cannot do it."""
     codec = encoder.choose_codec(options.codec, film.form, target.suffix.lower())
-    if not codec.supports(film.pix_fmt):
+    if film.pix_fmt not in codec.formats():
         raise MediaError(
             f"{codec.encoder} cannot encode {film.pix_fmt}; choose --codec ffv1, or convert with "
-            f"--pix-fmt, for example to yuv420p{'' if film.form.bits == 8 else '10le'}"
+            f"--pix-fmt to one of {', '.join(codec.formats())}"
         )
     width, height = options.size or (scale * film.width, scale * film.height)
     # The picture keeps its shape, whatever becomes of its pixels' shape.

@@ -17,7 +17,7 @@ av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup
 
 from av.sidedata.sidedata import Type as SideData  # noqa: E402
 
-from bnnup import video  # noqa: E402
+from bnnup import mux, video  # noqa: E402
 from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.frames import to_planes  # noqa: E402
@@ -330,6 +330,18 @@ def test_misfits_are_named_or_left_out(rich, upscaler, tmp_path):
     assert "mov_text" in result.warnings[0]
     kinds = [stream["codec_type"] for stream in streams(after)]
     assert kinds == ["video", "audio", "audio"]
+
+
+def test_data_that_no_header_takes_is_a_misfit(upscaler, tmp_path, monkeypatch):
+    """Like the metadata tracks of telephones; here a timecode that is not left to the muxer."""
+    monkeypatch.setattr(mux, "REMADE", ())
+    before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(f"{source()} -c:v libx264 -timecode 01:00:00:00 {before}")
+    with pytest.raises(MediaError, match=r"stream 1 \(data.*--drop-misfits"):
+        enlarge_video(upscaler, before, after)
+    result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
+    assert result.warnings == ["left out stream 1 (data, unknown)"]
+    assert times(after) == times(before)
 
 
 def test_cover_pictures_are_copied(upscaler, tmp_path):
