@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnnup import formats, image
+from bnnup import animation, formats, image
+from bnnup.animation import Animation
 from bnnup.errors import MediaError, ModelNotFoundError
 from bnnup.folder import Task
 from bnnup.formats import Encoding
@@ -87,6 +88,7 @@ class Work:
     encoding: Encoding = field(default_factory=lambda: Encoding("PNG"))
     info: Info = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    animation: Animation | None = None
     seconds: float = 0.0  # of the network and the tiles
     report: Report | None = None
 
@@ -233,6 +235,12 @@ class Batch:
         work.size = self._size(width, height)
         work.encoding = self._encoding(picture.format, target)
         work.info, work.notes = picture.info, picture.notes
+        if picture.animation is not None:
+            if work.encoding.format in animation.FORMATS:
+                work.animation = picture.animation
+            else:
+                note = f"only the first of {picture.animation.count} frames"
+                work.notes = (*work.notes, note)
         formats.check_fits(picture, work.size, work.encoding, (target or Path("it")).name)
         work.picture = picture
 
@@ -261,30 +269,17 @@ class Batch:
         return Encoding(name, self.settings.quality, self.settings.lossless)
 
     def _enlarge(self, work: Work, picture: Picture) -> Iterator[Strip]:
-        """The strips of the result, in all passes but the last one whole."""
-        pixels = picture.pixels
-        height, width = pixels.shape[:2]
+        """The strips of the result, or of all its frames one after the other."""
+        height, width = picture.pixels.shape[:2]
         upscalers = [
             self.upscaler(scale)
             for scale in plan_passes(self.settings.size.factor_for(width, height))
         ]
-        progress = self._progress(work, pixels.shape, upscalers)
-        began = time.perf_counter()
-        for upscaler in upscalers[:-1]:
-            pixels = upscaler.enlarge(pixels, progress)
-        strips: Iterator[Strip]
-        if upscalers:
-            strips = upscalers[-1].strips(pixels, progress)
-        else:
-            has_alpha = pixels.shape[2:] in ((2,), (4,))
-            strips = iter([fill_transparent(pixels, REACH) if has_alpha else pixels])
-        scale = upscalers[-1].scale if upscalers else 1
-        shape: tuple[int, ...] = pixels.shape[0] * scale, pixels.shape[1] * scale
-        shape += pixels.shape[2:]
-        if (shape[1], shape[0]) != work.size:
-            strips = resample(strips, shape, work.size)
-        work.seconds += time.perf_counter() - began
-        yield from self._timed(work, strips)
+        frames = 1 if work.animation is None else work.animation.count
+        progress = self._progress(work, picture.pixels.shape, upscalers, frames)
+        all_pixels = [picture.pixels] if work.animation is None else work.animation.frames()
+        for pixels in all_pixels:
+            yield from self._timed(work, self._enlarge_frame(work, pixels, upscalers, progress))
         target = work.task.target
         work.report = Report.of(
             upscalers,
@@ -293,7 +288,28 @@ class Batch:
             work.size,
             work.seconds,
             "-" if target is None else str(target),
+            frames,
         )
+
+    def _enlarge_frame(
+        self,
+        work: Work,
+        pixels: Strip,
+        upscalers: Sequence[Upscaler],
+        progress: Callable[[int, int], None],
+    ) -> Iterator[Strip]:
+        """All passes but the last one are whole in memory."""
+        for upscaler in upscalers[:-1]:
+            pixels = upscaler.enlarge(pixels, progress)
+        scale = upscalers[-1].scale if upscalers else 1
+        shape = pixels.shape[0] * scale, pixels.shape[1] * scale, *pixels.shape[2:]
+        strips: Iterator[Strip]
+        if upscalers:
+            strips = upscalers[-1].strips(pixels, progress)
+        else:
+            has_alpha = pixels.shape[2:] in ((2,), (4,))
+            strips = iter([fill_transparent(pixels, REACH) if has_alpha else pixels])
+        return strips if shape[1::-1] == work.size else resample(strips, shape, work.size)
 
     def _timed(self, work: Work, strips: Iterator[Strip]) -> Iterator[Strip]:
         while True:
@@ -305,9 +321,9 @@ class Batch:
             yield strip
 
     def _progress(
-        self, work: Work, shape: tuple[int, ...], upscalers: Sequence[Upscaler]
+        self, work: Work, shape: tuple[int, ...], upscalers: Sequence[Upscaler], frames: int
     ) -> Callable[[int, int], None]:
-        """What each pass tells, as a part of all passes."""
+        """What each pass tells, as a part of all passes over all frames."""
         sizes = [shape[0] * shape[1]]
         for upscaler in upscalers[:-1]:
             sizes.append(sizes[-1] * upscaler.scale**2)
@@ -318,7 +334,7 @@ class Batch:
             if self._interrupted.is_set():
                 raise _InterruptedError
             if self.progress is not None:
-                self.progress(work.task.name, before + done, sum(sizes))
+                self.progress(work.task.name, before + done, sum(sizes) * frames)
             before += total if done == total else 0
 
         return show
@@ -334,7 +350,13 @@ class Batch:
                     raise MediaError(work.error)
                 yield strip
 
-        formats.encode(checked(), (height, width, *first.shape[2:]), work.info, work.encoding, file)
+        shape = height, width, *first.shape[2:]
+        if work.animation is None:
+            formats.encode(checked(), shape, work.info, work.encoding, file)
+        else:
+            formats.encode_animation(
+                checked(), shape, work.animation, work.info, work.encoding, file
+            )
 
 
 class _InterruptedError(Exception):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bnnup.animation import Animation, write_animation
 from bnnup.errors import MediaError
 from bnnup.files import replacing
 from bnnup.image import Picture, from_pixels, reason
@@ -176,6 +177,31 @@ def encode(
     if encoding.format in NO_DENSITY:
         info = with_density_in_exif(info)
     image.save(file, encoding.format, **encoding.options(), **info)
+
+
+def encode_animation(
+    strips: Strips,
+    shape: tuple[int, ...],
+    animation: Animation,
+    info: Info,
+    encoding: Encoding,
+    file: IO[bytes],
+) -> None:
+    """Writes strips that make up frames of ``shape`` (H, W, 3 or 4), one after the other."""
+    info = for_size(info, shape[1], shape[0])
+    frames = _split(strips, shape)
+    write_animation(frames, animation, encoding.format, encoding.options(), info, file)
+
+
+def _split(strips: Strips, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """Whole frames of strips, none of which belongs to two."""
+    frame, top = np.empty(shape, np.uint8), 0
+    for strip in strips:
+        frame[top : top + len(strip)] = strip
+        top += len(strip)
+        if top == shape[0]:
+            yield frame
+            frame, top = np.empty(shape, np.uint8), 0
 
 
 def _with(first: NDArray[Any], rest: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:

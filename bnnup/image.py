@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from bnnup.animation import Animation, read_animation
 from bnnup.deep import is_deep, read_deep, stand_in
 from bnnup.errors import MediaError
 from bnnup.metadata import Info, kept_info, orientation
@@ -24,14 +25,16 @@ MIRRORED = ((0, 0), (0, 1), (1, 1), (1, 0))  # rows and columns, for orientation
 class Picture:
     """Pixels (H, W) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGBA.
 
-    ``pixels`` are uint8 or uint16; ``info`` is metadata in Pillow's terms, ``format``
-    Pillow's name of what it was read from, ``notes`` what a user should know about that.
+    ``pixels`` are uint8 or uint16, and those of the first frame if there is an
+    ``animation``; ``info`` is metadata in Pillow's terms, ``format`` Pillow's name of
+    what it was read from, ``notes`` what a user should know about that.
     """
 
     pixels: NDArray[Any]
     info: Info = field(default_factory=dict)
     format: str = ""
     notes: tuple[str, ...] = ()
+    animation: Animation | None = None
 
     @classmethod
     def of(cls, image: Image.Image, notes: tuple[str, ...] = ()) -> "Picture":
@@ -135,6 +138,9 @@ def _explaining(name: str) -> Iterator[None]:
 
 def _load(image: Image.Image, file: IO[bytes]) -> Picture:
     format_name = image.format or ""
+    if animation := read_animation(image, file):
+        info = kept_info(image)
+        return Picture(next(animation.frames()), info, format_name, animation=animation)
     pages = getattr(image, "n_frames", 1)
     notes = (f"only the first of {pages} pictures in the file",) if pages > 1 else ()
     pixels = read_deep(file, format_name) if is_deep(image) else None

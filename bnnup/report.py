@@ -37,13 +37,14 @@ class Report:
         size: tuple[int, int],
         seconds: float,
         output: str,
+        frames: int = 1,
     ) -> "Report":
         """The report on a picture of ``shape`` pixels, enlarged in ``seconds``.
 
         ``upscalers`` ran one after the other, perhaps none; ``size`` is (width, height)
-        of the result. ``scale`` is what the networks reach together.
+        of the result, of which there are ``frames``. ``scale`` is what the networks reach together.
         """
-        planes = 1 + (len(shape) == 3 and shape[2] in (2, 4))  # luma, and alpha
+        planes = frames * (1 + (len(shape) == 3 and shape[2] in (2, 4)))  # luma, and alpha
         scale, costs = 1, []
         for upscaler in upscalers:
             costs.append(count(upscaler.model.program, shape[0] * scale, shape[1] * scale))
@@ -64,7 +65,7 @@ class Report:
             full_macs=sum(cost.full_macs for cost in costs) * planes,
             ops=sum(cost.ops for cost in costs) * planes,
             seconds=round(seconds, 4),
-            megapixels_per_second=round(width * height / 1e6 / seconds, 3),
+            megapixels_per_second=round(width * height * frames / 1e6 / seconds, 3),
         )
 
     def to_dict(self) -> dict[str, Any]:
