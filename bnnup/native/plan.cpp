@@ -132,18 +132,22 @@ private:
 size_t bytes_of_floats(const Value& v) { return v.height * v.float_stride() * sizeof(float); }
 size_t bytes_of_signs(const Value& v) { return v.height * v.sign_stride() * sizeof(uint64_t); }
 
-// Groups whose rows in flight fit the cache; an operation that does not fit with the
-// ones before begins a new group.
-std::vector<Place> group_operations(const Network& network, const Plan& plan) {
-    const auto& operations = network.operations();
+// How many rows of the widest value fit the cache.
+int rows_in_flight(const Network& network, const Plan& plan) {
     size_t widest = 1;
-    for (size_t i = 0; i < operations.size(); ++i) {
-        if (operations[i].needed()) {
+    for (size_t i = 0; i < plan.values.size(); ++i) {
+        if (network.operations()[i].needed()) {
             widest = std::max(widest, bytes_of_floats(plan.values[i]) / plan.height);
         }
     }
-    const int rows = int(std::min<size_t>(CACHE * plan.threads / widest, MAX_SIDE));
-    const int max_lag = rows - BAND * plan.threads;
+    return int(std::min<size_t>(CACHE * plan.threads / widest, MAX_SIDE));
+}
+
+// Groups whose rows in flight, those of a band and those between first and last operation,
+// fit the cache; an operation that does not fit with the ones before begins a new group.
+std::vector<Place> group_operations(const Network& network, const Plan& plan) {
+    const auto& operations = network.operations();
+    const int max_lag = rows_in_flight(network, plan) - BAND * plan.threads;
     std::vector<Place> places(operations.size());
     int group = 0, members = 0;
     for (size_t i = 0; i < operations.size(); ++i) {
@@ -164,7 +168,10 @@ std::vector<Place> group_operations(const Network& network, const Plan& plan) {
     return places;
 }
 
-std::vector<Step> order_rows(const std::vector<Place>& places, const Plan& plan) {
+// Bands are as high as the cache allows, and every thread has the same part in each.
+std::vector<Step> order_rows(
+    const Network& network, const std::vector<Place>& places, const Plan& plan) {
+    const int rows = rows_in_flight(network, plan), turn = BAND * plan.threads;
     std::vector<Step> steps;
     for (size_t first = 0; first < places.size();) {
         size_t last = first;
@@ -174,7 +181,7 @@ std::vector<Step> order_rows(const std::vector<Place>& places, const Plan& plan)
             lag = std::max(lag, places[last].lag);
             ++last;
         }
-        const int band = last - first > 1 ? BAND * plan.threads : plan.height;
+        const int band = last - first > 1 ? std::max(1, (rows - lag) / turn) * turn : plan.height;
         for (int end = band;; end += band) {
             for (size_t i = first; i < last; ++i) {
                 if (places[i].group < 0) continue;
@@ -214,7 +221,7 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
     Plan plan;
     plan.height = height;
     plan.width = width;
-    plan.threads = threads;
+    plan.threads = std::min(threads, divide_up(height, BAND));
     std::vector<int> last_read(operations.size(), -1);
     double total = 0;
     for (size_t i = 0; i < operations.size(); ++i) {
@@ -262,8 +269,8 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
     plan.bytes = floats.lay_out(0, plan.float_offset);
     plan.bytes = signs.lay_out(plan.bytes, plan.sign_offset);
     plan.scratch = round_up(plan.scratch, CACHE_LINE);
-    plan.bytes += plan.scratch * threads;
-    plan.steps = order_rows(places, plan);
+    plan.bytes += plan.scratch * plan.threads;
+    plan.steps = order_rows(network, places, plan);
     return plan;
 }
 

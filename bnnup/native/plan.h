@@ -23,7 +23,8 @@ struct Step {
 };
 
 struct Plan {
-    int height = 0, width = 0, threads = 1;
+    int height = 0, width = 0;
+    int threads = 1;  // no more than have something to do
     std::vector<Value> values;  // pointers are offsets into the workspace, until placed
     std::vector<size_t> float_offset, sign_offset;  // bytes
     std::vector<Step> steps;

@@ -95,10 +95,10 @@ void Runner::run(
     Workspace workspace = take_workspace(plan.bytes);
     const Passage passage{
         network_, place_values(network_, plan, workspace.memory.get(), result), luma};
-    char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * threads;
+    char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * plan.threads;
     std::deque<Share> shares;
-    for (const Step& step : plan.steps) shares.emplace_back(step, threads);
-    Team::work(threads, [&](int member, Team& team) {
+    for (const Step& step : plan.steps) shares.emplace_back(step, plan.threads);
+    Team::work(plan.threads, [&](int member, Team& team) {
         for (size_t i = 0; i < plan.steps.size(); ++i) {
             const auto begin = std::chrono::steady_clock::now();
             const int operation = plan.steps[i].operation;
