@@ -180,8 +180,10 @@ class FrameUpscaler:
 
     def _enlarge(self, codes: Plane) -> Plane:
         black, span = np.float32(self._form.black), np.float32(self._form.span)
-        luma = (codes.astype(np.float32) - black) / span
-        return self._to_codes(self._upscaler.backend.run(luma) * span + black)
+        enlarged = self._upscaler.backend.run((codes.astype(np.float32) - black) / span)
+        enlarged *= span
+        enlarged += black
+        return self._to_codes(enlarged)
 
     def _chroma(self, plane: Plane, before: tuple[Plane, Plane] | None) -> Plane:
         if before is not None and np.array_equal(plane, before[0]):
@@ -190,8 +192,10 @@ class FrameUpscaler:
         return self._to_codes(enlarge(plane.astype(np.float32), scale, self._form.shift(scale)))
 
     def _to_codes(self, values: NDArray[np.float32]) -> Plane:
-        rounded = np.floor(values + np.float32(0.5))
-        codes: Plane = rounded.clip(0, self._form.largest).astype(self._form.dtype)
+        """Rounds half up and clips; uses up the values, since this happens for every pixel."""
+        values += np.float32(0.5)
+        values.clip(0, self._form.largest, out=values)
+        codes: Plane = values.astype(self._form.dtype)  # which cuts off what follows the point
         return codes
 
 
@@ -203,8 +207,8 @@ def changed_areas(plane: Plane, before: Plane, halo: int) -> list[Area]:
     """
     height, width = plane.shape
     changed = plane != before
-    blocks = np.add.reduceat(changed, range(0, height, BLOCK), axis=0, dtype=np.int32)
-    blocks = np.add.reduceat(blocks, range(0, width, BLOCK), axis=1) > 0
+    blocks = np.logical_or.reduceat(changed, range(0, height, BLOCK), axis=0)
+    blocks = np.logical_or.reduceat(blocks, range(0, width, BLOCK), axis=1)
     reach = -(-halo // BLOCK)
     near = np.zeros_like(blocks)
     for row, column in np.argwhere(blocks):

@@ -15,7 +15,7 @@ import os
 import struct
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -193,6 +193,16 @@ class WorkFolder:
     def finish(self) -> None:
         """Takes up the segment that was written last."""
         self.segments.append(Segment.open(self._name(len(self.segments))))
+
+    @contextmanager
+    def tidied(self) -> Iterator[None]:
+        """Removes the folder if the block fails before there is anything to keep."""
+        try:
+            yield
+        except BaseException:
+            if not self.segments:
+                self.clear()
+            raise
 
     def clear(self) -> None:
         """Removes the folder with everything that bnnup put there, and nothing else."""

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import count
@@ -140,21 +140,19 @@ def enlarge_video(
     film = probe(source, options.cut, keep_clock=target.suffix.lower() in TRANSPORT)
     encoding = choose_encoding(film, upscaler.scale, target, options)
     folder = WorkFolder(target, _describe(upscaler, film, options))
-    try:
+    with _explained(folder):
         folder.prepare(discard=discard)
-        left_out = _try_out(folder, film, encoding, options)
+    with _explained(folder), folder.tidied():
+        # Whether all streams fit shows now, not after hours.
+        with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as trial:
+            left_out = trial.left_out
         work = _Work(upscaler, film, encoding, options.cut, folder, progress)
         work.run()
         with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as output:
             output.write(folder.segments, options.cut)
         folder.result.replace(target)
-        folder.clear()
         work.state.bytes = target.stat().st_size
-    except (OSError, av.FFmpegError) as error:
-        raise MediaError(
-            f"writing failed: {error.strerror or error}; what is done is kept in {folder.path}, "
-            "and the same command goes on from there"
-        ) from error
+        folder.clear()
     return Result(
         str(target),
         encoding.width,
@@ -166,15 +164,16 @@ def enlarge_video(
     )
 
 
-def _try_out(folder: WorkFolder, film: Film, encoding: Encoding, options: Options) -> list[str]:
-    """Whether all streams fit shows now, not after hours. Names of those that are left out."""
+@contextmanager
+def _explained(folder: WorkFolder) -> Iterator[None]:
+    """Turns what the system says of files into one line for the user."""
     try:
-        with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as trial:
-            return trial.left_out
-    except MediaError:
-        if not folder.segments:
-            folder.clear()
-        raise
+        yield
+    except (OSError, av.FFmpegError) as error:
+        raise MediaError(
+            f"writing failed: {error.strerror or error}; what is done is kept in {folder.path}, "
+            "and the same command goes on from there"
+        ) from error
 
 
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:

@@ -313,6 +313,19 @@ def test_cut_input_is_enlarged_as_far_as_it_goes(upscaler, tmp_path):
     assert times(after) == times(before)
 
 
+def test_a_film_that_changes_its_size_is_refused(upscaler, tmp_path):
+    before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
+    parts = []
+    for number, size in enumerate(("64x36", "96x64")):
+        part = tmp_path / f"{number}.ts"
+        ffmpeg(f"{source(size)} -c:v libx264 -output_ts_offset {number} {part}")
+        parts.append(part.read_bytes())
+    before.write_bytes(b"".join(parts))
+    with pytest.raises(MediaError, match="changes to 96×64 yuv420p at frame 11"):
+        enlarge_video(upscaler, before, after)
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_deinterlaced_frames_keep_their_times(upscaler, tmp_path):
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source(rate=50)} -vf interlace -c:v libx264 -flags +ilme+ildct {before}")
@@ -405,6 +418,7 @@ def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatc
             enlarge_video(upscaler, long_film, resumed, progress=Interrupter(frames))
         assert not resumed.exists()
         folder = tmp_path / "resumed.mkv.part"
+        assert folder.exists() == bool(segments)
         assert len(list(folder.glob("*.seg"))) == segments
         assert not list(folder.glob("*.tmp"))
     result = enlarge_video(upscaler, long_film, resumed)

@@ -4,6 +4,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bnnup import y4m
 from bnnup.errors import MediaError
@@ -102,6 +104,17 @@ def test_damage_is_one_clear_error(data, message):
         read(data)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=40), st.integers(0, 30), st.binary(max_size=40))
+def test_any_bytes_are_frames_or_one_error(start, cut, rest):
+    good = b"YUV4MPEG2 W2 H2 F25:1 C444\nFRAME\n0123456789ab"
+    for data in (start + rest, good[:cut] + start + good[cut:] + rest):
+        try:
+            read(data)
+        except MediaError as error:
+            assert "\n" not in str(error)
 
 
 def test_no_frames_are_no_error():
