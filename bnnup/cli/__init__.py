@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bnnup import __version__
-from bnnup.cli import benchmark, info, pipe, queue, train, upscale, video
+from bnnup.cli import benchmark, compare, info, pipe, queue, train, upscale, video
 from bnnup.errors import BnnupError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ for command in (
     upscale.upscale,
     video.video,
     pipe.pipe,
+    compare.compare,
     benchmark.benchmark,
     train.train,
     queue.queue,
