@@ -25,7 +25,7 @@ CLEAN = {
 @pytest.fixture(scope="module")
 def command(model_files: Path) -> list[str]:
     model = str(model_files / "tiny-x2.safetensors")
-    return [sys.executable, "-m", "bnnup", "pipe", "-s", "2", "-m", model]
+    return [sys.executable, "-P", "-m", "bnnup", "pipe", "-s", "2", "-m", model]
 
 
 def run(command, data: bytes) -> subprocess.CompletedProcess[bytes]:
