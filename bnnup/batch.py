@@ -25,10 +25,11 @@ from PIL import Image
 
 from bnnup import animation, formats, image
 from bnnup.animation import Animation
+from bnnup.budget import check_memory, estimate
 from bnnup.errors import MediaError, ModelNotFoundError
 from bnnup.folder import Task
 from bnnup.formats import Encoding
-from bnnup.image import Picture
+from bnnup.image import Header, Picture
 from bnnup.ledger import Ledger
 from bnnup.metadata import Info
 from bnnup.pipeline import ahead
@@ -42,6 +43,8 @@ from bnnup.zoo import DEFAULT, SCALES, find_model
 Strip = NDArray[Any]
 Progress = Callable[[str, int, int], None]  # of which picture, input pixels done, in all
 NOTHING = np.empty((0, 0), np.uint8)  # stands for a work without strips
+ENORMOUS = 100_000_000  # bytes of pixels: while they are worked on, no others are decoded
+PATIENCE = 0.1  # seconds between looks at whether anybody still wants the result
 REACH = 64  # pixels into transparency that a reduction without a network may look
 
 
@@ -85,12 +88,14 @@ class Work:
     key: str = ""
     picture: Picture | None = None
     size: tuple[int, int] = (0, 0)  # width and height of the result
+    memory: int = 0  # bytes that are needed, about
     encoding: Encoding = field(default_factory=lambda: Encoding("PNG"))
     info: Info = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     animation: Animation | None = None
     seconds: float = 0.0  # of the network and the tiles
     report: Report | None = None
+    computed: Event = field(default_factory=Event)
 
     def fail(self, error: BaseException) -> None:
         self.status, self.error = "failed", str(error) or "it does not fit into memory"
@@ -169,7 +174,10 @@ class Batch:
                 work.fail(MediaError(f"cannot read {task.name}: {image.reason(error)}"))
             except MediaError as error:
                 work.fail(error)
+            enormous = work.picture is not None and work.picture.pixels.nbytes > ENORMOUS
             yield work
+            while enormous and not (work.computed.wait(PATIENCE) or self._interrupted.is_set()):
+                pass
 
     def _compute(
         self, works: Generator[Work, None, None]
@@ -185,6 +193,9 @@ class Batch:
                         continue
                     except (MediaError, MemoryError) as error:
                         work.fail(error)
+                    finally:
+                        del picture
+                        work.computed.set()
                 yield work, NOTHING
 
     def _write(self, work: Work, strips: Iterator[Strip], ledger: Ledger | None) -> None:
@@ -225,15 +236,15 @@ class Batch:
                 raise MediaError(
                     f"{target} exists, and this job did not make it; overwrite it with --force"
                 )
+        header = image.peek(file, work.task.name)
+        self._plan(work, header)
         if only_plan:
-            work.size = self._size(*image.peek(file, work.task.name))
             return
         picture = image.decode(file, work.task.name)
         if self.settings.strip:
             picture = replace(picture, info={})
         height, width = picture.pixels.shape[:2]
-        work.size = self._size(width, height)
-        work.encoding = self._encoding(picture.format, target)
+        work.size = self.settings.size.of(width, height)
         work.info, work.notes = picture.info, picture.notes
         if picture.animation is not None:
             if work.encoding.format in animation.FORMATS:
@@ -253,12 +264,25 @@ class Batch:
         file.seek(0)
         return _digest(content.digest() + self._fingerprint.encode())
 
-    def _size(self, width: int, height: int) -> tuple[int, int]:
+    def _plan(self, work: Work, header: Header) -> None:
+        """Size, format and memory, before anything is decoded."""
+        size = self.settings.size
+        work.encoding = self._encoding(header.format, work.task.target)
         try:
-            plan_passes(self.settings.size.factor_for(width, height))
+            scales = plan_passes(size.factor_for(header.width, header.height))
         except ValueError as error:
             raise MediaError(str(error)) from error
-        return self.settings.size.of(width, height)
+        work.size = size.of(header.width, header.height)
+        work.memory = estimate(
+            header.width,
+            header.height,
+            scales,
+            work.size,
+            work.encoding.format,
+            self.machine.memory,
+            header.bits,
+        )
+        check_memory(work.memory, work.encoding.format)
 
     def _encoding(self, own: str, target: Path | None) -> Encoding:
         """In which format: as asked, or as the name says, or as it was."""

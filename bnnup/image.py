@@ -59,7 +59,8 @@ def to_pixels(image: Image.Image) -> NDArray[Any]:
     alpha = "A" if image.has_transparency_data else ""
     if image.mode == "P" and colors == "L" and alpha:  # Pillow would drop the alpha on the way
         return np.asarray(image.convert("RGBA"))[..., 2:]
-    return np.asarray(image.convert(colors + alpha))
+    mode = colors + alpha
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _has_grey_palette(image: Image.Image) -> bool:
@@ -99,10 +100,27 @@ def decode(file: IO[bytes], name: str) -> Picture:
         return _load(image, file)
 
 
-def peek(file: IO[bytes], name: str) -> tuple[int, int]:
-    """Width and height of the upright picture in an open file, by its header alone."""
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture: upright size in pixels, format, bits of a sample."""
+
+    width: int
+    height: int
+    format: str
+    bits: int
+
+
+def peek(file: IO[bytes], name: str) -> Header:
+    """The header of an open file, and nothing else of it; ``name`` stands in MediaErrors."""
     with _explaining(name), _opened(file) as image:
-        return image.size[::-1] if orientation(image) >= 5 else image.size
+        width, height = image.size
+        # Pillow turns the size of a TIFF itself; PNG with EXIF at its end would have to be decoded.
+        turned = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
+        if not turned and orientation(image) >= 5:
+            width, height = height, width
+        header = Header(width, height, image.format or "", 16 if is_deep(image) else 8)
+    file.seek(0)
+    return header
 
 
 def _opened(file: IO[bytes]) -> Image.Image:

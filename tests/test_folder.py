@@ -160,7 +160,7 @@ def test_dry_run_writes_nothing(run: Run, album: Path, tiny: Path) -> None:
     done = run("upscale", album, "-o", out, "-m", tiny, "--dry-run", "--width", "36")
     assert done.code == 0
     assert not out.exists()
-    assert f"{album / 'a.jpg'} -> {out / 'a.jpg'} 36×27\n" in done.out
+    assert f"{album / 'a.jpg'} -> {out / 'a.jpg'} 36×27, about" in done.out
     assert done.out.count("\n") == 6
     assert "6 planned" in done.err
 

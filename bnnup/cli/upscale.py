@@ -274,7 +274,8 @@ def _to_line(work: "Work") -> str:
         return work.error if task.name in work.error else f"{task.name}: {work.error}"
     if work.status == "skipped":
         return f"{task.name}: finished before"
-    return f"{task.name} -> {task.target or '-'} {work.size[0]}×{work.size[1]}"
+    size = f"{work.size[0]}×{work.size[1]}, about {work.memory / 1e6:.0f} MB of memory"
+    return f"{task.name} -> {task.target or '-'} {size}"
 
 
 def _to_dict(work: "Work") -> dict[str, Any]:
@@ -286,7 +287,7 @@ def _to_dict(work: "Work") -> dict[str, Any]:
     if work.notes:
         line["notes"] = list(work.notes)
     if work.status == "planned":
-        line |= {"width": work.size[0], "height": work.size[1]}
+        line |= {"width": work.size[0], "height": work.size[1], "memory_bytes": work.memory}
     return line if work.report is None else line | work.report.to_dict()
 
 

@@ -1,0 +1,60 @@
+"""How much memory a picture takes on its way, and how much there is."""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bnnup.errors import MediaError
+from bnnup.formats import STREAMED
+
+PIXEL = 4  # bytes of a pixel in Pillow's images, and the most in 8-bit arrays
+# What encoders that need the whole picture take, in images of Pillow's; of the others 1.
+ENCODERS = {"WEBP": 3, "AVIF": 5, "JPEG2000": 5, "GIF": 3}
+
+
+def estimate(
+    width: int,
+    height: int,
+    scales: Sequence[int],
+    size: tuple[int, int],
+    format_name: str,
+    memory: int,
+    bits: int = 8,
+) -> int:
+    """Bytes for a picture of (width, height) to become one of ``size`` by passes of ``scales``.
+
+    ``memory`` is what the last pass works in, beside its input and output.
+    """
+    area, depth = width * height * PIXEL, bits // 8
+    decoding = area * (1 + depth)  # the image, and the array that is made of it
+    passes = [math.prod(scales[:number]) ** 2 for number in range(len(scales) or 1)]
+    inputs = area * depth * (passes[-1] + (passes[-2] if len(passes) > 1 else 0))
+    encoder = 0
+    if format_name not in STREAMED:
+        encoder = size[0] * size[1] * PIXEL * ENCODERS.get(format_name, 1)
+    return max(decoding, inputs + encoder) + memory
+
+
+def check_memory(needed: int, format_name: str) -> None:
+    """MediaError if so many bytes are not to be had."""
+    free = available()
+    if free is None or needed <= free:
+        return
+    advice = "" if format_name in STREAMED else "; PNG and TIFF take the least"
+    needs, has = f"{needed / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
+    raise MediaError(f"this needs about {needs} of memory, and {has} are free{advice}")
+
+
+def available() -> int | None:
+    """Bytes that this process could still take; None where the system does not say."""
+    found = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) * 1024)
+    with suppress(OSError, ValueError):  # the limit of a container
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        found.append(int(limit) - int(used))
+    return min(found, default=None)
