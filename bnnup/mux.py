@@ -41,6 +41,7 @@ class Muxer:
         self.left_out: list[str] = []
         self._source = source
         self._target = target
+        self._suffix = Path(target.name).suffix
         self._film = film
         self._encoding = encoding
         self._streams: dict[int, Stream] = {}
@@ -101,9 +102,11 @@ class Muxer:
             f"stream {stream.index} ({stream.type}, {getattr(stream, 'name', None) or 'unknown'})"
         )
         if not drop:
+            suffix = self._film.path.suffix
+            hint = f"give the output the extension {suffix}, or " if suffix != self._suffix else ""
             raise MediaError(
-                f"{self._target.format.name} cannot take {name} as it is; give the output the "
-                f"extension {self._film.path.suffix}, or leave such streams out with --drop-misfits"
+                f"{self._target.format.name} cannot take {name} as it is; {hint}leave such streams "
+                "out with --drop-misfits"
             ) from error
         self.left_out.append(name)
 

@@ -136,11 +136,16 @@ def join(segments: list[Segment]) -> Iterator[Chunk]:
             yield Chunk(chunk.pts, dts, chunk.duration, chunk.is_key, chunk.data)
 
 
+def unfinished(target: Path) -> Path:
+    """Where the work on a target lies until it is complete."""
+    return target.with_name(f"{target.name}.part")
+
+
 class WorkFolder:
     """The folder beside ``target`` that holds what is done of ``job``."""
 
     def __init__(self, target: Path, job: dict[str, Any]) -> None:
-        self.path = target.with_name(f"{target.name}.part")
+        self.path = unfinished(target)
         self.result = self.path / f"result{target.suffix}"  # moved to the target when complete
         self._job = json.dumps(job, indent=1, sort_keys=True)
         self.segments: list[Segment] = []

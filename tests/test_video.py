@@ -488,6 +488,7 @@ def test_killed_work_is_continued(how, model_files, tmp_path):
     errors = process.communicate(timeout=30)[1].decode()
     assert process.returncode == (-9 if how == signal.SIGKILL else 130)
     assert "Traceback" not in errors
+    assert ("the same command goes on" in errors) == (how == signal.SIGINT)
     assert not after.exists()
     done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True)
     result = json.loads(done.stdout.splitlines()[-1])

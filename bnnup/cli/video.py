@@ -71,6 +71,7 @@ def video(
 
     try:
         from bnnup.decoder import Cut
+        from bnnup.segments import unfinished
         from bnnup.video import Options, check_target, choose_scale, enlarge_video, read_size
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need 'pip install bnnup[video]'") from error
@@ -86,8 +87,13 @@ def video(
     )
     scale = scale or choose_scale(source, options)
     upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
-    with _reporting(source.name, as_json=as_json) as report:
-        result = enlarge_video(upscaler, source, output, options, report, discard=force)
+    try:
+        with _reporting(source.name, as_json=as_json) as report:
+            result = enlarge_video(upscaler, source, output, options, report, discard=force)
+    except KeyboardInterrupt:
+        if (kept := unfinished(output)).exists():
+            typer.echo(f"the same command goes on from {kept}", err=True)
+        raise
     _print_result(result, as_json=as_json)
 
 
