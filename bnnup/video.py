@@ -27,7 +27,7 @@ from bnnup.mux import muxer, wants_global_header
 from bnnup.segments import WorkFolder
 from bnnup.upscaler import Upscaler
 from bnnup.weights import Model
-from bnnup.work import Progress, Work
+from bnnup.transcode import Progress, Work
 
 TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
 MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to codecs

@@ -16,7 +16,7 @@ from bnnup.cli.upscale import ModelName
 
 if TYPE_CHECKING:
     from bnnup.video import Result
-    from bnnup.work import Progress
+    from bnnup.transcode import Progress
 
 MOMENT = 0.5  # seconds between two reports
 
