@@ -6,99 +6,39 @@ its encoder needs it whole.
 """
 
 import hashlib
-import json
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from io import BytesIO
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from threading import Event
-from typing import IO, Any, Literal
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from bnnup import animation, formats, image
-from bnnup.animation import Animation
+from bnnup import animation, formats, image, passes
 from bnnup.budget import check_memory, estimate
-from bnnup.errors import MediaError, ModelNotFoundError
+from bnnup.errors import MediaError
 from bnnup.folder import Task
 from bnnup.formats import Encoding
 from bnnup.image import Header, Picture
+from bnnup.job import Machine, Settings, Work
 from bnnup.ledger import Ledger
-from bnnup.metadata import Info
+from bnnup.passes import Strip
 from bnnup.pipeline import ahead
 from bnnup.report import Report
-from bnnup.resample import resample
-from bnnup.size import Size, plan_passes
-from bnnup.transparency import fill_transparent
-from bnnup.upscaler import MEMORY, Upscaler, load
-from bnnup.zoo import DEFAULT, SCALES, find_model
+from bnnup.size import plan_passes
+from bnnup.upscaler import Upscaler, load
 
-Strip = NDArray[Any]
 Progress = Callable[[str, int, int], None]  # of which picture, input pixels done, in all
 NOTHING = np.empty((0, 0), np.uint8)  # stands for a work without strips
 ENORMOUS = 100_000_000  # bytes of pixels: while they are worked on, no others are decoded
 PATIENCE = 0.1  # seconds between looks at whether anybody still wants the result
-REACH = 64  # pixels into transparency that a reduction without a network may look
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that shapes a result. ``format`` is Pillow's name; None: that of the output's name."""
-
-    size: Size
-    model: str = DEFAULT
-    alpha: str = "network"
-    format: str | None = None
-    quality: int | None = None
-    lossless: bool = False
-    strip: bool = False
-
-    def fingerprint(self) -> str:
-        """A hash of the settings, and of the networks they name."""
-        digest = hashlib.blake2b(json.dumps(asdict(self)).encode(), digest_size=16)
-        for scale in SCALES:
-            with suppress(ModelNotFoundError, OSError):
-                digest.update(find_model(self.model, scale).read_bytes())
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What changes the time and memory that results take, and nothing else about them."""
-
-    tile: int | None = None
-    memory: int = MEMORY
-    threads: int | None = None
-
-
-@dataclass(eq=False)
-class Work:
-    """A task on its way through the stages; ``status`` is where it ended."""
-
-    task: Task
-    status: Literal["planned", "skipped", "done", "failed"] = "planned"
-    error: str = ""
-    key: str = ""
-    picture: Picture | None = None
-    size: tuple[int, int] = (0, 0)  # width and height of the result
-    memory: int = 0  # bytes that are needed, about
-    encoding: Encoding = field(default_factory=lambda: Encoding("PNG"))
-    info: Info = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    animation: Animation | None = None
-    seconds: float = 0.0  # of the network and the tiles
-    report: Report | None = None
-    computed: Event = field(default_factory=Event)
-
-    def fail(self, error: BaseException) -> None:
-        self.status, self.error = "failed", str(error) or "it does not fit into memory"
 
 
 class Batch:
@@ -293,75 +233,37 @@ class Batch:
         return Encoding(name, self.settings.quality, self.settings.lossless)
 
     def _enlarge(self, work: Work, picture: Picture) -> Iterator[Strip]:
-        """The strips of the result, or of all its frames one after the other."""
+        """The strips of the result, or of all its frames one after the other; then the report."""
         height, width = picture.pixels.shape[:2]
         upscalers = [
             self.upscaler(scale)
             for scale in plan_passes(self.settings.size.factor_for(width, height))
         ]
-        frames = 1 if work.animation is None else work.animation.count
-        progress = self._progress(work, picture.pixels.shape, upscalers, frames)
-        all_pixels = [picture.pixels] if work.animation is None else work.animation.frames()
-        for pixels in all_pixels:
-            yield from self._timed(work, self._enlarge_frame(work, pixels, upscalers, progress))
-        target = work.task.target
-        work.report = Report.of(
-            upscalers,
-            self.settings.model,
-            picture.pixels.shape,
-            work.size,
-            work.seconds,
-            "-" if target is None else str(target),
-            frames,
-        )
+        moving = work.animation
+        count = 1 if moving is None else moving.count
+        total = count * passes.pixels_seen(picture.pixels.shape, upscalers)
+        seen = 0
 
-    def _enlarge_frame(
-        self,
-        work: Work,
-        pixels: Strip,
-        upscalers: Sequence[Upscaler],
-        progress: Callable[[int, int], None],
-    ) -> Iterator[Strip]:
-        """All passes but the last one are whole in memory."""
-        for upscaler in upscalers[:-1]:
-            pixels = upscaler.enlarge(pixels, progress)
-        scale = upscalers[-1].scale if upscalers else 1
-        shape = pixels.shape[0] * scale, pixels.shape[1] * scale, *pixels.shape[2:]
-        strips: Iterator[Strip]
-        if upscalers:
-            strips = upscalers[-1].strips(pixels, progress)
-        else:
-            has_alpha = pixels.shape[2:] in ((2,), (4,))
-            strips = iter([fill_transparent(pixels, REACH) if has_alpha else pixels])
-        return strips if shape[1::-1] == work.size else resample(strips, shape, work.size)
+        def show(pixels: int) -> None:
+            nonlocal seen
+            if self._interrupted.is_set():
+                raise _InterruptedError
+            seen += pixels
+            if self.progress is not None:
+                self.progress(work.task.name, seen, total)
 
-    def _timed(self, work: Work, strips: Iterator[Strip]) -> Iterator[Strip]:
+        frames = iter([picture.pixels]) if moving is None else moving.frames()
+        strips = passes.enlarge(frames, upscalers, work.size, show)
         while True:
             began = time.perf_counter()
             strip = next(strips, None)
             work.seconds += time.perf_counter() - began
             if strip is None:
-                return
+                break
             yield strip
-
-    def _progress(
-        self, work: Work, shape: tuple[int, ...], upscalers: Sequence[Upscaler], frames: int
-    ) -> Callable[[int, int], None]:
-        """What each pass tells, as a part of all passes over all frames."""
-        sizes = [shape[0] * shape[1]]
-        for upscaler in upscalers[:-1]:
-            sizes.append(sizes[-1] * upscaler.scale**2)
-        before = 0
-
-        def show(done: int, total: int) -> None:
-            nonlocal before
-            if self._interrupted.is_set():
-                raise _InterruptedError
-            if self.progress is not None:
-                self.progress(work.task.name, before + done, sum(sizes) * frames)
-            before += total if done == total else 0
-
-        return show
+        shape, target = picture.pixels.shape, str(work.task.target or "-")
+        model = self.settings.model
+        work.report = Report.of(upscalers, model, shape, work.size, work.seconds, target, count)
 
     def _encode(self, work: Work, strips: Iterator[Strip], file: IO[bytes]) -> None:
         first = next(strips)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from bnnup.batch import Batch, Work
+    from bnnup.batch import Batch
     from bnnup.folder import Task
+    from bnnup.job import Work
     from bnnup.size import Size
 
 Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
@@ -120,7 +121,8 @@ def upscale(
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
     from bnnup import formats, image
-    from bnnup.batch import Batch, Machine, Settings
+    from bnnup.batch import Batch
+    from bnnup.job import Machine, Settings
 
     size = _read_size(factor, width, height, fit, megapixels)
     settings = Settings(
