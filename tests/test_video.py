@@ -17,7 +17,7 @@ av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup
 
 from av.sidedata.sidedata import Type as SideData  # noqa: E402
 
-from bnnup import mux, video, work  # noqa: E402
+from bnnup import mux, transcode, video  # noqa: E402
 from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.frames import to_planes  # noqa: E402
@@ -249,7 +249,7 @@ def test_frames_with_captions_have_the_same_pixels(upscaler, tmp_path, monkeypat
     before, plain, carried = (tmp_path / name for name in ("in.mp4", "plain.mkv", "carried.mkv"))
     ffmpeg(f"{source('62x34')} -pix_fmt yuv422p -c:v libx264 {before}")
     enlarge_video(upscaler, before, plain, Options(codec="ffv1"))
-    monkeypatch.setattr(work, "CARRIED", {SideData.SEI_UNREGISTERED})
+    monkeypatch.setattr(transcode, "CARRIED", {SideData.SEI_UNREGISTERED})
     enlarge_video(upscaler, before, carried, Options(codec="ffv1"))
     for one, other in zip(planes(plain), planes(carried), strict=True):
         for plane, same in zip(one, other, strict=True):
@@ -403,14 +403,14 @@ class Interrupter:
     def __init__(self, frames: int) -> None:
         self.frames = frames
 
-    def __call__(self, progress: work.Progress) -> None:
+    def __call__(self, progress: transcode.Progress) -> None:
         if progress.frames == self.frames:
             raise KeyboardInterrupt
 
 
 def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "SEGMENT", 10)
-    monkeypatch.setattr(work, "LONGEST", 14)
+    monkeypatch.setattr(transcode, "SEGMENT", 10)
+    monkeypatch.setattr(transcode, "LONGEST", 14)
     straight, resumed = tmp_path / "straight.mkv", tmp_path / "resumed.mkv"
     enlarge_video(upscaler, long_film, straight)
     for frames, segments in ((5, 0), (30, 2), (45, 3)):
@@ -431,7 +431,7 @@ def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatc
 
 
 def test_unfinished_work_is_not_thrown_away_silently(long_film, upscaler, tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "LONGEST", 10)
+    monkeypatch.setattr(transcode, "LONGEST", 10)
     after = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):
         enlarge_video(upscaler, long_film, after, progress=Interrupter(25))
@@ -443,7 +443,7 @@ def test_unfinished_work_is_not_thrown_away_silently(long_film, upscaler, tmp_pa
 
 
 def test_a_full_disk_is_one_error_and_loses_nothing(long_film, upscaler, tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "LONGEST", 10)
+    monkeypatch.setattr(transcode, "LONGEST", 10)
     after = tmp_path / "out.mkv"
 
     def write(self, chunk):
