@@ -5,6 +5,7 @@ the tile. Importing this module fails where the package was installed without a
 compiler; everything else works without it.
 """
 
+import importlib
 import os
 from typing import Any
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from bnnup import program, resize
 from bnnup.weights import Model
 
-try:
-    from bnnup import _native
+try:  # by name, because type checkers read the sources, where it is not built
+    _native: Any = importlib.import_module("bnnup._native")
 except ImportError as error:
     error.add_note(
         "bnnup was installed without its engine: install a C++ compiler, then "
@@ -24,6 +25,7 @@ except ImportError as error:
     raise
 
 EMPTY = np.empty(0, np.float32)
+MAX_THREADS = 256
 
 
 def kernels() -> list[str]:
@@ -50,7 +52,7 @@ class Engine:
 
     def __init__(self, model: Model, threads: int | None = None, kernel: str | None = None) -> None:
         self.program = model.program
-        self.threads = threads or usable_cores()
+        self.threads = threads or min(usable_cores(), MAX_THREADS)
         wanted = os.environ.get("BNNUP_KERNEL", "") if kernel is None else kernel
         network = _native.Network(model.program.scale, wanted)
         self.kernel: str = network.kernel
