@@ -18,6 +18,7 @@ from bnnup.errors import MediaError
 from bnnup.metadata import Info, kept_info, orientation
 from bnnup.profile import FOREIGN, to_srgb
 
+ROWS = 256  # that are converted at a time
 MIRRORED = ((0, 0), (0, 1), (1, 1), (1, 0))  # rows and columns, for orientations 1 … 4 and 5 … 8
 
 
@@ -49,12 +50,22 @@ class Picture:
 
 def to_pixels(image: Image.Image) -> NDArray[Any]:
     """A PIL image of any mode to pixels as in Picture."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
     if image.mode in ("I", "F"):
         raise MediaError(
             f"pictures of mode {image.mode!r} have no known range; convert it to 16 bit"
         )
+    width, height = image.size
+    bands = [(0, top, width, min(top + ROWS, height)) for top in range(0, max(height, 1), ROWS)]
+    first = _convert(image.crop(bands[0]))
+    pixels = np.empty((height, *first.shape[1:]), first.dtype)
+    for box in bands:  # as a whole it would be there twice more on the way
+        pixels[box[1] : box[3]] = _convert(image.crop(box))
+    return pixels
+
+
+def _convert(image: Image.Image) -> NDArray[Any]:
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
     colors = "L" if image.mode in ("1", "L", "LA", "La") or _has_grey_palette(image) else "RGB"
     alpha = "A" if image.has_transparency_data else ""
     if image.mode == "P" and colors == "L" and alpha:  # Pillow would drop the alpha on the way

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PIECE = 1 << 16  # pixels at a time: memory
 AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 
 
@@ -32,10 +33,16 @@ def fill_transparent(pixels: NDArray[Any], reach: int) -> NDArray[Any]:
     for _ in range(reach):
         if not edge.size:
             break
-        around = edge[:, None] + steps
-        _take_mean(pixels, edge, around, known[around], wide)
+        parts = np.array_split(edge, edge.size // PIECE + 1)
+        for part in parts:
+            around = part[:, None] + steps
+            _take_mean(pixels, part, around, known[around], wide)
         known[edge] = True
-        edge = np.unique(around[inside[around] & ~known[around]])
+        further = []
+        for part in parts:
+            around = part[:, None] + steps
+            further.append(np.unique(around[inside[around] & ~known[around]]))
+        edge = np.unique(np.concatenate(further))
     return pixels
 
 

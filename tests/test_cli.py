@@ -314,6 +314,28 @@ def test_progress_is_silent_where_nobody_watches(
     assert sys.stderr.getvalue() == ""
 
 
+def test_progress_of_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress.watch_pictures(3, quiet=False, say=pytest.fail) as watcher:
+        watcher.within("[b]a.jpg", 1, 2)
+        watcher.finished(12.0)
+        watcher.finished(0, "[red]b.jpg is broken")
+    written = sys.stderr.getvalue()
+    for part in "2/3 pictures", "megapixels/s", "[red]b.jpg is broken":
+        assert part in written
+
+
+def test_messages_come_through_without_a_bar() -> None:
+    said: list[str] = []
+    with progress.watch_pictures(3, quiet=True, say=said.append) as watcher:
+        watcher.within("a.jpg", 1, 2)
+        watcher.finished(12.0)
+        watcher.finished(0, "b.jpg is broken")
+    assert said == ["b.jpg is broken"]
+
+
 # bnnup benchmark
 
 

@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -16,8 +17,13 @@ import pytest
 from conftest import Run
 from PIL import Image
 
+from bnnup import batch, image, passes
 from bnnup.folder import find_tasks
-from bnnup.ledger import NAME
+from bnnup.job import Settings
+from bnnup.ledger import NAME, opened
+from bnnup.size import Size
+from bnnup.upscaler import Upscaler
+from bnnup.weights import Model
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and limits are different there")
 
@@ -187,6 +193,35 @@ def test_without_a_network_nothing_is_touched(run: Run, album: Path) -> None:
     assert done.code == 1
     assert "no such model file" in done.err
     assert os.listdir(album.parent) == ["album"]
+
+
+def test_stages_overlap(
+    album: Path, models: dict[int, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stage takes a while, and all of them together hardly more than one."""
+    while_ = 0.1  # seconds
+
+    def slow(module: object, name: str) -> None:
+        quick = getattr(module, name)
+
+        def slowly(*arguments: object) -> object:
+            time.sleep(while_)
+            return quick(*arguments)
+
+        monkeypatch.setattr(module, name, slowly)
+
+    slow(image, "decode")
+    slow(passes, "enlarge")
+    slow(batch.Batch, "_encode")
+    work = batch.Batch(Settings(Size(factor=2.0)))
+    work._upscalers[2] = Upscaler(models[2])
+    out = album.parent / "big"
+    out.mkdir()
+    began = time.perf_counter()
+    with opened(out) as ledger:
+        works = list(work.run(find_tasks(album, out), ledger))
+    assert [work.status for work in works] == ["done"] * 6
+    assert time.perf_counter() - began < 0.75 * 3 * 6 * while_
 
 
 # What is done once only

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bnnup
+from bnnup import transparency
 from bnnup.errors import ModelNotFoundError
 from bnnup.program import Bicubic, Convolution, PixelShuffle, Program
 from bnnup.upscaler import Upscaler
@@ -215,6 +216,15 @@ def test_invisible_colour_does_not_matter() -> None:
     other[4:9, 3:11, :3] = noise(5, 8, 3, seed=3)
     upscaler = Upscaler(bicubic_model(3))
     np.testing.assert_array_equal(upscaler(visible), upscaler(other))
+
+
+def test_pieces_of_transparency_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(40, 50, 4)
+    pixels[..., 3] *= np.random.default_rng(5).random((40, 50)) > 0.7
+    whole = transparency.fill_transparent(pixels, 9)
+    monkeypatch.setattr(transparency, "PIECE", 7)
+    np.testing.assert_array_equal(transparency.fill_transparent(pixels, 9), whole)
+    assert (whole != pixels).any()
 
 
 def test_alpha_by_bicubic(models: dict[int, Model]) -> None:
