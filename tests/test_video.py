@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -477,23 +476,33 @@ def bnnup(model_files: Path, *arguments: object) -> list[str]:
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_work_is_continued(how, model_files, tmp_path):
+    """A signal in frame 300 of 400, when one segment of 240 is whole."""
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
-    ffmpeg(f"{source('96x64', 40)} -c:v libx264 -preset ultrafast {before}")
+    ffmpeg(f"{source('96x64', 16)} -c:v libx264 -preset ultrafast {before}")
     command = bnnup(model_files, before, "-o", after, "--preset", "ultrafast")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    first = tmp_path / "out.mkv.part" / "000000.seg"
-    while not first.exists() and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(how)
-    errors = process.communicate(timeout=30)[1].decode()
-    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
-    assert "Traceback" not in errors
-    assert ("the same command goes on" in errors) == (how == signal.SIGINT)
+    code = f"""
+import os, sys
+from bnnup import transcode
+from bnnup.cli import main
+tell = transcode.Work._tell
+def tell_and_signal(work, *details):
+    tell(work, *details)
+    if work.state.frames == 300:
+        os.kill(os.getpid(), {int(how)})
+transcode.Work._tell = tell_and_signal
+main()
+"""
+    killed = subprocess.run(
+        [sys.executable, "-P", "-c", code, *command[4:]], capture_output=True, text=True, timeout=60
+    )
+    assert killed.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert "Traceback" not in killed.stderr
+    assert ("the same command goes on" in killed.stderr) == (how == signal.SIGINT)
     assert not after.exists()
     done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True)
     result = json.loads(done.stdout.splitlines()[-1])
-    assert 120 <= result["progress"]["resumed"] < 1000
-    assert result["progress"]["frames"] == 1000
+    assert result["progress"]["resumed"] == 240
+    assert result["progress"]["frames"] == 400
     assert times(after) == times(before)
 
 
