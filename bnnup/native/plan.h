@@ -13,7 +13,7 @@
 
 namespace bnnup {
 
-constexpr int BAND = 4;  // rows per thread and step
+constexpr int BAND = 8;  // rows per thread and step
 
 // Rows begin .. end of the input's height, to be computed by one operation, split over
 // all threads; the next step begins when all are done.
