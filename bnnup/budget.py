@@ -10,7 +10,7 @@ from bnnup.formats import STREAMED
 
 PIXEL = 4  # bytes of a pixel in Pillow's images, and the most in 8-bit arrays
 # What encoders that need the whole picture take, in images of Pillow's; of the others 1.
-ENCODERS = {"WEBP": 3, "AVIF": 5, "JPEG2000": 5, "GIF": 3}
+ENCODERS = {"JPEG": 1.5, "WEBP": 3, "AVIF": 10, "JPEG2000": 10, "GIF": 3}
 
 
 def estimate(
@@ -32,7 +32,7 @@ def estimate(
     inputs = area * depth * (passes[-1] + (passes[-2] if len(passes) > 1 else 0))
     encoder = 0
     if format_name not in STREAMED:
-        encoder = size[0] * size[1] * PIXEL * ENCODERS.get(format_name, 1)
+        encoder = round(size[0] * size[1] * PIXEL * ENCODERS.get(format_name, 1))
     return max(decoding, inputs + encoder) + memory
 
 

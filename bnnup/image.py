@@ -75,8 +75,8 @@ def _convert(image: Image.Image) -> NDArray[Any]:
 
 
 def _has_grey_palette(image: Image.Image) -> bool:
-    if image.mode != "P" or image.palette is None:
-        return False
+    if image.mode != "P" or image.palette is None or "icc_profile" in image.info:
+        return False  # a profile of RGB does not describe grey
     colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     return bool((colors == colors[:, :1]).all())
 

@@ -49,22 +49,33 @@ def orientation(image: Image.Image) -> int:
     return found if found in range(1, 9) else 1
 
 
+def directories(exif: Image.Exif) -> dict[int, dict[int, Any]]:
+    """Those that EXIF consists of beside the main one; IFD1, the thumbnail, is left out."""
+    # Asking for one that is not there would make an empty one.
+    found = {tag: dict(exif.get_ifd(tag)) for tag in (IFD.Exif, IFD.GPSInfo) if tag in exif}
+    inner = found.get(IFD.Exif, {})
+    if inner.pop(IFD.Interop, None) and (nested := exif.get_ifd(IFD.Interop)):
+        inner[IFD.Interop] = dict(nested)  # and not its place in the old file
+    return {tag: directory for tag, directory in found.items() if directory}
+
+
 def for_size(info: Info, width: int, height: int) -> Info:
     """The metadata with the pixel dimensions that EXIF and XMP state, if they do, corrected."""
     info = dict(info)
     if "exif" in info:
         exif = Image.Exif()
         exif.load(info["exif"])
-        tags = exif.get_ifd(IFD.Exif)
-        tags |= {tag: length for tag, length in ((WIDTH, width), (HEIGHT, height)) if tag in tags}
+        for tag, directory in directories(exif).items():
+            stated = {WIDTH: width, HEIGHT: height}
+            exif[tag] = directory | {name: stated[name] for name in stated if name in directory}
         info["exif"] = exif.tobytes()
     if "xmp" in info:
         for names, length in (
             (rb"exif:PixelXDimension|tiff:ImageWidth", width),
             (rb"exif:PixelYDimension|tiff:ImageLength", height),
         ):
-            stated = re.compile(rb"""((?:%s)(?:\s*=\s*["']|>)\s*)\d+""" % names)
-            info["xmp"] = stated.sub(rb"\g<1>%d" % length, info["xmp"])
+            pattern = re.compile(rb"""((?:%s)(?:\s*=\s*["']|>)\s*)\d+""" % names)
+            info["xmp"] = pattern.sub(rb"\g<1>%d" % length, info["xmp"])
     return info
 
 
@@ -90,10 +101,9 @@ def _exif(image: Image.Image) -> bytes | None:
         for tag, value in found.items():
             if tag not in STRUCTURE and tag not in RESOLUTION and tag not in set(IFD):
                 kept[tag] = value
-        for tag in (IFD.Exif, IFD.GPSInfo):  # IFD1, the thumbnail, is not among them
-            if directory := found.get_ifd(tag):
-                kept.get_ifd(tag).update(directory)
-                kept[tag] = kept.get_ifd(tag)
+        for tag, directory in directories(found).items():
+            kept.get_ifd(tag).update(directory)
+            kept[tag] = kept.get_ifd(tag)
         return kept.tobytes() if len(kept) else None
     return None
 

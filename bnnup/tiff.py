@@ -11,10 +11,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.ExifTags import IFD
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from bnnup.metadata import Info
+from bnnup.metadata import Info, directories
 
 CLASSIC, BIG = b"II*\0" + bytes(4), b"II+\0\x08\0\0\0" + bytes(8)  # headers
 CLASSIC_END = (1 << 32) - (1 << 28)  # bytes of pixels; what cannot be compressed grows a little
@@ -85,7 +84,7 @@ def _directory(shape: tuple[int, ...], dtype: np.dtype[Any], info: Info) -> Imag
         exif = Image.Exif()
         exif.load(info["exif"])
         directory.update(exif)
-        directory.update({t: dict(exif.get_ifd(t)) for t in (IFD.Exif, IFD.GPSInfo) if t in exif})
+        directory.update(directories(exif))
     directory.update({256: width, 257: height, 258: (bits,) * channels, 259: DEFLATE})
     directory.update({262: RGB if channels > 2 else GREY, 277: channels, 278: ROWS})
     directory.update({284: CONTIGUOUS, 317: HORIZONTAL})

@@ -120,7 +120,11 @@ class Upscaler:
         if pixels.shape[2:] in ((2,), (4,)):
             pixels = fill_transparent(pixels, halo + 1)  # its rim shows a little
         shape: tuple[int, ...] = height * self.scale, width * self.scale, *pixels.shape[2:]
-        tiles = plan_tiles(height, width, self.tile_side(shape, halo), halo)
+        side = self.tile_side(shape, halo)
+        if self.tile is None:  # strips of wide pictures would outgrow the tiles
+            row = shape[1] * self.scale * pixels[0, 0].nbytes  # bytes for a row of the input
+            side = min(side, max(self.memory // 2 // row, TILES[-1]))
+        tiles = plan_tiles(height, width, side, halo)
         done = 0
         for (top, bottom), row in groupby(tiles, lambda t: (t.core[0].start, t.core[0].stop)):
             strip = np.empty(((bottom - top) * self.scale, *shape[1:]), pixels.dtype)

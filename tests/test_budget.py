@@ -92,6 +92,7 @@ def test_tiff_beyond_four_gigabytes(
     pixels = np.random.default_rng(0).integers(0, 65536, shape, np.uint16)
     exif = Image.Exif()
     exif[271] = "Voigt"
+    exif[34665] = {40962: 1, 40963: 1}
     info = {"exif": exif.tobytes(), "dpi": (300.0, 300.0)}
     with (tmp_path / "out.tif").open("w+b") as file:
         formats.encode(np.split(pixels, [1, 2]), shape, info, Encoding("TIFF"), file)
@@ -99,6 +100,7 @@ def test_tiff_beyond_four_gigabytes(
         assert written.is_bigtiff
         np.testing.assert_array_equal(written.asarray(), pixels)
         assert written.pages.first.tags[271].value == "Voigt"
+        assert written.pages.first.tags[34665].value["PixelYDimension"] == shape[0]
     with Image.open(tmp_path / "out.tif") as image:
         image.load()
         assert image.size == (5, shape[0])

@@ -31,7 +31,8 @@ XMP = (
 )
 HEIGHT, WIDTH = 17, 23
 MAKER, ORIENTATION, ARTIST, SOFTWARE = 271, 274, 315, 305
-EXIF, GPS, EXPOSURE, PIXELS_ACROSS, PIXELS_DOWN = 34665, 34853, 33434, 40962, 40963
+EXIF, GPS, INTEROP = 34665, 34853, 40965
+EXPOSURE, PIXELS_ACROSS, PIXELS_DOWN = 33434, 40962, 40963
 
 
 @pytest.fixture(scope="session")
@@ -226,6 +227,7 @@ def metadata() -> dict[str, Any]:
     exif = Image.Exif()
     exif[MAKER], exif[ARTIST] = "Voigt", "Ada"
     exif.get_ifd(EXIF).update({EXPOSURE: 0.5, PIXELS_ACROSS: WIDTH, PIXELS_DOWN: HEIGHT})
+    exif.get_ifd(EXIF)[INTEROP] = {1: "R98"}
     exif[EXIF] = exif.get_ifd(EXIF)
     exif.get_ifd(GPS).update({1: "N", 2: (48.0, 12.0, 0.0)})
     exif[GPS] = exif.get_ifd(GPS)
@@ -298,6 +300,8 @@ def test_metadata_is_carried_over(
         assert exif["PixelXDimension"] == 2 * HEIGHT
         assert exif["PixelYDimension"] == 2 * WIDTH
         assert exif["ExposureTime"] in (0.5, (1, 2))
+        place = exif["InteroperabilityTag"]
+        assert b"R98" in exif_in(content, target)[place : place + 18]
         assert tags[GPS].value["GPSLatitudeRef"] == "N"
         if target in ("webp", "avif"):
             assert tags[282].value[0] / tags[282].value[1] == pytest.approx(240, abs=0.1)
