@@ -25,9 +25,9 @@ from bnnup.errors import MediaError
 from bnnup.film import Film, probe
 from bnnup.mux import muxer, wants_global_header
 from bnnup.segments import WorkFolder
+from bnnup.transcode import Progress, Work
 from bnnup.upscaler import Upscaler
 from bnnup.weights import Model
-from bnnup.transcode import Progress, Work
 
 TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
 MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to codecs

@@ -15,8 +15,8 @@ from bnnup.cli.pipe import Memory, Threads
 from bnnup.cli.upscale import ModelName
 
 if TYPE_CHECKING:
-    from bnnup.video import Result
     from bnnup.transcode import Progress
+    from bnnup.video import Result
 
 MOMENT = 0.5  # seconds between two reports
 
