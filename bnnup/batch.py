@@ -131,7 +131,7 @@ class Batch:
                         for strip in self._enlarge(work, picture):
                             yield work, strip
                         continue
-                    except (MediaError, MemoryError) as error:
+                    except (MediaError, MemoryError, OSError) as error:
                         work.fail(error)
                     finally:
                         del picture

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Run
+from numpy.typing import NDArray
 from PIL import Image
 
 from bnnup import batch, image, passes
@@ -222,6 +224,29 @@ def test_stages_overlap(
         works = list(work.run(find_tasks(album, out), ledger))
     assert [work.status for work in works] == ["done"] * 6
     assert time.perf_counter() - began < 0.75 * 3 * 6 * while_
+
+
+def test_a_picture_that_fails_half_way(
+    run: Run, album: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder has begun by then; the next pictures are none the worse."""
+    enlarge = passes.enlarge
+
+    def failing(frames: Iterator[NDArray[np.uint8]], *arguments: object) -> Iterator[object]:
+        frames = list(frames)
+        for number, strip in enumerate(enlarge(frames, *arguments)):
+            yield strip
+            if number == 1 and len(frames[0]) == 90:
+                raise MemoryError
+
+    monkeypatch.setattr(passes, "enlarge", failing)
+    save(album / "a.png", shape=(90, 12, 3))
+    out = album.parent / "big"
+    done = run("upscale", album, "-o", out, "-m", tiny, "--tile", 10)
+    assert done.code == 1
+    assert "5 done, 1 failed" in done.err
+    assert "does not fit into memory" in done.err
+    assert sorted(contents(out)) == sorted({*contents(album)} & {*targets(album)} - {"a.png"})
 
 
 # What is done once only
