@@ -17,6 +17,10 @@ class ModelNotFoundError(BnnupError):
     """No model has the asked name and scale."""
 
 
+class HubError(BnnupError):
+    """The Hub does not give or take what it was asked to, or cannot be asked."""
+
+
 class MediaError(BnnupError):
     """A picture cannot be read, or a result cannot be written."""
 

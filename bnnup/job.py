@@ -8,13 +8,13 @@ from threading import Event
 from typing import Literal
 
 from bnnup.animation import Animation
-from bnnup.errors import ModelNotFoundError
+from bnnup.errors import BnnupError
 from bnnup.folder import Task
 from bnnup.formats import Encoding
 from bnnup.image import Picture
 from bnnup.metadata import Info
 from bnnup.report import Report
-from bnnup.size import Size
+from bnnup.size import Size, plan_passes
 from bnnup.upscaler import MEMORY
 from bnnup.zoo import DEFAULT, SCALES, find_model
 
@@ -35,8 +35,10 @@ class Settings:
         """A hash of the settings, and of the networks they name."""
         settings = asdict(self) | {"model": None}  # wherever it lies, its content counts
         digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
-        for scale in SCALES:
-            with suppress(ModelNotFoundError, OSError):
+        factor = self.size.factor
+        # Only what is needed: other scales may be on the Hub alone.
+        for scale in SCALES if factor is None else sorted(set(plan_passes(factor))):
+            with suppress(BnnupError, OSError):
                 digest.update(find_model(self.model, scale).read_bytes())
         return digest.hexdigest()
 

@@ -37,9 +37,10 @@ def load(
 ) -> "Upscaler":
     """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
 
-    ``name`` is a bundled model's or a path to a ``.safetensors`` file; ``tile``,
-    ``memory`` and ``alpha`` are those of ``Upscaler``; ``threads`` are by default as many as the
-    process has cores. Raises ModelNotFoundError, WeightsError or BackendError.
+    ``name`` is a path to a ``.safetensors`` file, a model's name, or a place on the Hub
+    ("owner/repo", "owner/repo/file.safetensors@revision"); ``tile``, ``memory`` and
+    ``alpha`` are those of ``Upscaler``; ``threads`` are by default as many as the
+    process has cores. Raises ModelNotFoundError, HubError, WeightsError or BackendError.
     """
     model = load_model(find_model(name, scale))
     if model.program.scale != scale:

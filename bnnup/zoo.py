@@ -2,48 +2,114 @@
 
 import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from bnnup.errors import ModelNotFoundError
 
 SCALES = (2, 3, 4)
+DEFAULT = "edsr"
+REPOSITORY = "BNNUP_HUB_REPO"  # environment variable: where models lie that name no repository
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that travels in the package, one file a scale."""
+    """A model known by name: in the package if its file is there, otherwise on the Hub.
+
+    ``revision`` is a commit of 40 digits and ``sha256`` the file's; neither is needed
+    for a file in the package.
+    """
 
     name: str
-    scales: tuple[int, ...]
+    architecture: str
+    scale: int
+    file: str
     description: str
+    repository: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
 
-    def path(self, scale: int) -> Path:
-        return bundled_folder() / f"{self.name}-x{scale}.safetensors"
+    @property
+    def label(self) -> str:
+        """The name that includes the scale."""
+        return f"{self.name}-x{self.scale}"
+
+    @property
+    def bundled_path(self) -> Path | None:
+        """Where the file lies in the package; None if it does not."""
+        path = bundled_folder() / self.file
+        return path if path.is_file() else None
 
 
-ZOO = (Entry("edsr", SCALES, "EDSR, 16 blocks of 64 channels: photographs"),)
-DEFAULT = "edsr"
+ZOO = tuple(
+    Entry(name, architecture, scale, f"{name}-x{scale}.safetensors", description)
+    for name, architecture, description in (
+        ("edsr", "edsr", "EDSR, 16 blocks of 64 channels"),
+        ("edsr-small", "edsr", "EDSR, 8 blocks of 32 channels: the fastest"),
+        ("srresnet", "srresnet", "SRResNet, 16 blocks of 64 channels"),
+        ("rcan", "rcan", "RCAN, 5 groups of 64 channels, with channel attention"),
+        ("rdn", "rdn", "RDN, 8 dense blocks of 64 channels"),
+    )
+    for scale in SCALES
+)
 
 
 def bundled_folder() -> Path:
     """Where the models lie: inside an installed package, or beside it in a checkout."""
-    package = Path(str(resources.files("bnnup")))
+    package = Path(__file__).parent
     installed = package / "weights"
     return installed if installed.is_dir() else package.parent / "weights"
 
 
-def find_model(name: str, scale: int) -> Path:
-    """The file of a model given by name or by path; ModelNotFoundError lists the names.
+def entries_named(name: str) -> list[Entry]:
+    """The models called ``name`` ("edsr": every scale, "edsr-x4": one); none if unknown."""
+    return [entry for entry in ZOO if name in (entry.name, entry.label)]
 
-    A name wins over a file or folder in the working directory that happens to share it.
+
+def find_model(name: str, scale: int) -> Path:
+    """The file of a model: a path, a name of the table, or a place on the Hub.
+
+    Only the last, and what the table has but not the package, asks the Hub, once:
+    what is cached is used as it is. Raises ModelNotFoundError or HubError.
     """
-    for entry in ZOO:
-        if entry.name == name and scale in entry.scales:
-            return entry.path(scale)
     if os.path.isfile(name):  # unlike Path.is_file, false for names that no system takes
         return Path(name)
-    if name.endswith(".safetensors"):
+    if entries := entries_named(name):
+        fitting = [entry for entry in entries if entry.scale == scale]
+        if not fitting:
+            raise ModelNotFoundError(f"{name} enlarges ×{entries[0].scale}, not ×{scale}")
+        return find_entry(fitting[0])
+    if is_path(name):
         raise ModelNotFoundError(f"no such model file: {name}")
-    known = ", ".join(f"{entry.name} (×{' ×'.join(map(str, entry.scales))})" for entry in ZOO)
-    raise ModelNotFoundError(f"no model {name!r} for ×{scale}; known: {known}, or a path to a file")
+    if "/" in name:
+        from bnnup import hub
+
+        return hub.fetch(hub.Place.parse(name), scale)
+    known = ", ".join(dict.fromkeys(entry.name for entry in ZOO))
+    raise ModelNotFoundError(
+        f"no model {name[:80]!r}; known: {known}, owner/repo on the Hub, or a path to a file"
+    )
+
+
+def find_entry(entry: Entry, *, update: bool = False) -> Path:
+    """A known model's file, from the Hub if it is not in the package."""
+    if (path := entry.bundled_path) is not None:
+        return path
+    repository = entry.repository or os.environ.get(REPOSITORY)
+    if not repository:
+        raise ModelNotFoundError(
+            f"{entry.label} is not in the package: name a repository on the Hub that has "
+            f"{entry.file} with 'bnnup --hub-repo owner/repo …' or {REPOSITORY}"
+        )
+    from bnnup import hub
+
+    place = hub.Place.parse(f"{repository}/{entry.file}@{entry.revision or hub.NEWEST}")
+    return hub.fetch(place, entry.scale, sha256=entry.sha256, update=update)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name that is no file can only mean one, rather than a place on the Hub."""
+    if name.startswith((".", "/", "~")) or "\\" in name:
+        return True
+    if not name.endswith(".safetensors"):
+        return False
+    return name.count("/") < 2 or os.path.isdir(os.path.dirname(name))

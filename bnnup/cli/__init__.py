@@ -46,8 +46,17 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show version.")
     ] = False,
+    hub_repo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            envvar="BNNUP_HUB_REPO",
+            help="Repository on the Hub of known models that are not in the package.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if hub_repo:
+        os.environ["BNNUP_HUB_REPO"] = hub_repo  # where bnnup.zoo looks for it
 
 
 def main() -> None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
 ModelName = Annotated[
-    str, typer.Option("-m", "--model", help="A model's name, or a path to a .safetensors file.")
+    str,
+    typer.Option(
+        "-m", "--model", help="A model's name, a .safetensors file, or owner/repo on the Hub."
+    ),
 ]
 SIZE, FORMAT, FOLDER, MACHINE = "Size of the result", "Files", "Folders", "Time and memory"
 PIPE = Path("-")

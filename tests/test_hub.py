@@ -1,0 +1,385 @@
+"""Models from the Hub: fetched, checked and cached by the unchanged client, and what goes wrong."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from hub_server import TOKEN, Hub, serve
+from PIL import Image
+
+from bnnup import zoo
+from bnnup.errors import BnnupError, HubError, ModelNotFoundError
+from bnnup.program import Convolution, PixelShuffle, Program
+from bnnup.weights import Model, serialize
+
+hub = pytest.importorskip("bnnup.hub")
+REPOSITORY = "someone/sharp"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A Hub, the client pointed to it with an empty cache, and no patience between tries.
+
+    The variables are for new processes; the constants are what the client read from
+    them when it was imported.
+    """
+    from huggingface_hub import constants
+
+    with serve() as (running, address):
+        home = tmp_path / "home"
+        for name, value in {
+            "HF_ENDPOINT": address,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HOME": str(home),
+            "HF_HUB_CACHE": str(home / "hub"),
+            "HF_TOKEN_PATH": str(home / "token"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.delenv(zoo.REPOSITORY, raising=False)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            address + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        yield running
+
+
+@pytest.fixture
+def published(server: Hub, model_files: Path) -> Hub:
+    """The tiny networks at someone/sharp."""
+    files = {path.name: path.read_bytes() for path in sorted(model_files.iterdir())}
+    server.add(REPOSITORY, {"README.md": b"# sharp", **files})
+    return server
+
+
+def enlarge(run: Run, folder: Path, model: object, scale: int = 2) -> bytes:
+    """The pixels of photo.jpg, enlarged through the command line."""
+    target = folder / "large.png"
+    done = run("upscale", folder / "photo.jpg", "-s", scale, "-m", model, "-o", target, "--force")
+    assert done.code == 0, done.err
+    with Image.open(target) as image:
+        return np.asarray(image).tobytes()
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a/b", ("a/b", None, "main")),
+        ("a/b@v1.0", ("a/b", None, "v1.0")),
+        ("a/b@refs/pr/1", ("a/b", None, "refs/pr/1")),
+        ("a/b/c/d-x2.safetensors", ("a/b", "c/d-x2.safetensors", "main")),
+        ("a/b/d.safetensors@0123abc", ("a/b", "d.safetensors", "0123abc")),
+    ],
+)
+def test_place_is_read(text: str, place: tuple[str, str | None, str]) -> None:
+    read = hub.Place.parse(text)
+    assert (read.repository, read.file, read.revision) == place
+    assert str(read) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a/", "/b", "a/b/c", "a/b@", "a/../b.safetensors", "a/b@../x", "ä/b", "a b/c"]
+)
+def test_place_is_refused(text: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model on the Hub"):
+        hub.Place.parse(text)
+
+
+def test_path_comes_before_a_name(
+    folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    for name in "edsr", "someone/sharp":
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(tiny.read_bytes())
+        assert zoo.find_model(name, 2) == Path(name)
+
+
+def test_name_may_include_the_scale() -> None:
+    assert zoo.find_model("edsr-x2", 2) == zoo.find_model("edsr", 2)
+    with pytest.raises(ModelNotFoundError, match="edsr-x2 enlarges ×2, not ×3"):
+        zoo.find_model("edsr-x2", 3)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "./a/b/c.safetensors", "~/a/b", "a\\b"])
+def test_missing_path_is_not_asked_for(server: Hub, name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no such model file"):
+        zoo.find_model(name, 2)
+    assert server.requests == []
+
+
+def test_file_missing_in_a_folder_that_exists_is_a_path(
+    server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    Path("runs/edsr").mkdir(parents=True)
+    with pytest.raises(ModelNotFoundError, match="no such model file"):
+        zoo.find_model("runs/edsr/model.safetensors", 2)
+    assert server.requests == []
+
+
+def test_bundled_model_needs_no_client() -> None:
+    script = (
+        "import sys, socket, bnnup\n"
+        "socket.socket = None\n"
+        "bnnup.load('edsr', scale=2)\n"
+        "print('huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+# Fetching
+
+
+def test_second_use_asks_nothing(run: Run, folder: Path, tiny: Path, published: Hub) -> None:
+    expected = enlarge(run, folder, tiny)
+    assert enlarge(run, folder, REPOSITORY) == expected
+    assert [r.split()[0] for r in published.requests] == ["GET", "HEAD", "GET"]
+    published.requests.clear()
+    assert enlarge(run, folder, REPOSITORY) == expected
+    assert enlarge(run, folder, f"{REPOSITORY}/tiny-x2.safetensors") == expected
+    assert published.requests == []
+
+
+def test_scale_chooses_the_file(run: Run, folder: Path, model_files: Path, published: Hub) -> None:
+    expected = enlarge(run, folder, model_files / "tiny-x3.safetensors", 3)
+    enlarge(run, folder, REPOSITORY)
+    assert enlarge(run, folder, REPOSITORY, 3) == expected
+
+
+def test_environment_is_all_that_a_new_process_needs(
+    folder: Path, published: Hub, tmp_path: Path
+) -> None:
+    """Twice, the second time with the Hub gone."""
+    command = [sys.executable, "-m", "bnnup", "upscale", folder / "photo.jpg", "-m", REPOSITORY]
+    for extra in {}, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}:
+        environment = {**os.environ, **extra}
+        target = [*command, "-o", folder / f"{len(extra)}.png"]
+        done = subprocess.run(target, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("\n") == 2, done.stderr
+    assert len(published.requests) == 3
+
+
+def test_revision_is_kept(
+    run: Run, folder: Path, model_files: Path, server: Hub, models: dict[int, Model]
+) -> None:
+    """A commit names the same file for ever; a branch stays where it was when cached."""
+    tensors = {name: t * 0 for name, t in models[2].tensors.items()}
+    blank = serialize(Model(models[2].program, tensors))
+    old = server.add(REPOSITORY, {"model.safetensors": blank})
+    before = enlarge(run, folder, REPOSITORY)
+    sharp = (model_files / "tiny-x2.safetensors").read_bytes()
+    new = server.add(REPOSITORY, {"model.safetensors": sharp})
+    assert enlarge(run, folder, REPOSITORY) == before
+    after = enlarge(run, folder, f"{REPOSITORY}@{new}")
+    assert after != before
+    assert enlarge(run, folder, f"{REPOSITORY}@{old}") == before
+    hub.fetch(hub.Place(REPOSITORY), 2, update=True)
+    assert enlarge(run, folder, REPOSITORY) == after
+
+
+def test_known_model_that_is_not_bundled(
+    run: Run, folder: Path, tiny: Path, server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "bundled_folder", lambda: folder)
+    server.add(REPOSITORY, {"rcan-x2.safetensors": tiny.read_bytes()})
+    done = run("upscale", folder / "photo.jpg", "-m", "rcan")
+    assert done.code == 1
+    assert "--hub-repo" in done.err
+    monkeypatch.setenv(zoo.REPOSITORY, REPOSITORY)
+    expected = enlarge(run, folder, tiny)
+    assert enlarge(run, folder, "rcan") == enlarge(run, folder, "rcan-x2") == expected
+
+
+def test_hub_repo_is_an_option(
+    run: Run, folder: Path, tiny: Path, server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "bundled_folder", lambda: folder)
+    monkeypatch.setenv(zoo.REPOSITORY, "some/other")
+    server.add(REPOSITORY, {"rcan-x2.safetensors": tiny.read_bytes()})
+    picture = folder / "photo.jpg"
+    assert run("--hub-repo", REPOSITORY, "upscale", picture, "-m", "rcan").code == 0
+
+
+def test_private_repository(
+    published: Hub, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.repositories[REPOSITORY].private = True
+    with pytest.raises(HubError, match=r"or it is private: .*hf auth login"):
+        zoo.find_model(REPOSITORY, 2)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    enlarge(run, folder, REPOSITORY)
+
+
+def test_download_goes_on_after_a_cut(server: Hub) -> None:
+    """The client reads 10 MiB at a time, so the file must be larger; its rest is asked for."""
+    operations = (
+        Convolution("head", "luma", 640, 3),
+        Convolution("body", "head", 640, 3),
+        Convolution("tail", "body", 4, 3),
+        PixelShuffle("result", "tail", 2),
+    )
+    program = Program(2, operations)
+    tensors = {n: np.zeros(s.shape, s.dtype) for n, s in program.tensors().items()}
+    content = serialize(Model(program, tensors))
+    server.add(REPOSITORY, {"large-x2.safetensors": content})
+    server.misbehave("cut", "storage", times=1, at=12 << 20)
+    assert zoo.find_model(REPOSITORY, 2).read_bytes() == content
+    assert server.requests[-1].endswith(f"bytes={10 << 20}-")
+
+
+# What goes wrong
+
+
+def cached_files() -> list[Path]:
+    """All content in the cache, whole or not."""
+    return list(hub.cache_folder().glob("models--*/blobs/*"))
+
+
+def test_wrong_bytes_are_found_and_removed(published: Hub) -> None:
+    published.misbehave("wrong", "storage", times=1)
+    with pytest.raises(HubError, match="SHA-256"):
+        zoo.find_model(REPOSITORY, 2)
+    assert cached_files() == []
+    assert zoo.find_model(REPOSITORY, 2).is_file()
+
+
+def test_cached_file_is_checked_again(published: Hub) -> None:
+    path = zoo.find_model(REPOSITORY, 2)
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"!")
+    with pytest.raises(HubError, match="run the same command"):
+        zoo.find_model(REPOSITORY, 2)
+    assert not path.exists()
+
+
+def test_checksum_of_the_table(published: Hub) -> None:
+    place = hub.Place(REPOSITORY, "tiny-x2.safetensors")
+    with pytest.raises(HubError, match="SHA-256"):
+        hub.fetch(place, sha256="0" * 64)
+    assert cached_files() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"{}" * 99], ids=len)
+def test_file_that_is_no_model_is_removed(server: Hub, content: bytes) -> None:
+    server.add(REPOSITORY, {"some-x2.safetensors": content})
+    with pytest.raises(HubError, match="is no model that bnnup can use"):
+        zoo.find_model(REPOSITORY, 2)
+    assert cached_files() == []
+
+
+def test_offline(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    zoo.find_model(REPOSITORY, 2)
+    published.requests.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert zoo.find_model(REPOSITORY, 2).is_file()
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+        zoo.find_model(REPOSITORY, 3)
+    assert published.requests == []
+
+
+def test_several_models_in_a_repository(published: Hub, tiny: Path) -> None:
+    files = {"a-x2.safetensors": tiny.read_bytes(), "b-x2.safetensors": tiny.read_bytes()}
+    published.add(REPOSITORY, files)
+    with pytest.raises(ModelNotFoundError, match=r"name one of a-x2.safetensors, b-x2"):
+        zoo.find_model(REPOSITORY, 2)
+    assert zoo.find_model(f"{REPOSITORY}/b-x2.safetensors", 2).is_file()
+    with pytest.raises(ModelNotFoundError, match=r"no model for ×3; it has a-x2.safetensors, b"):
+        zoo.find_model(REPOSITORY, 3)
+
+
+def test_wrong_scale(run: Run, folder: Path, published: Hub) -> None:
+    model = f"{REPOSITORY}/tiny-x2.safetensors"
+    done = run("upscale", folder / "photo.jpg", "-s", 3, "-m", model)
+    assert done.code == 1
+    assert "enlarges ×2, not ×3" in done.err
+
+
+FAULTS: dict[str, tuple[int | str, str, str]] = {
+    "forbidden": (403, "", "does not allow"),
+    "too-many": (429, "", "too many requests"),
+    "fault-of-the-hub": (500, "", "fault of its own"),
+    "fault-later": (503, "resolve", "fault of its own"),
+    "storage-fault": (500, "storage", "fault of its own"),
+    "cut-for-ever": ("cut", "storage", "cannot reach|incomplete"),
+}
+
+
+@pytest.mark.parametrize(("kind", "where", "reason"), FAULTS.values(), ids=FAULTS)
+def test_fault_is_one_line(
+    run: Run, folder: Path, published: Hub, kind: int | str, where: str, reason: str
+) -> None:
+    published.misbehave(kind, where)
+    with pytest.raises(HubError, match=reason):
+        zoo.find_model(REPOSITORY, 2)
+    done = run("upscale", folder / "photo.jpg", "-m", REPOSITORY)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.count("\n") == 1, done.err
+    assert cached_files() == []
+
+
+def test_slow_hub(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
+    published.misbehave("slow")
+    with pytest.raises(HubError, match=r"in time .*HF_HUB_DOWNLOAD_TIMEOUT"):
+        zoo.find_model(REPOSITORY, 2)
+
+
+def test_no_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(HubError, match=r"cannot reach http://127.0.0.1:9"):
+        zoo.find_model(REPOSITORY, 2)
+
+
+def test_disk_full(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
+    with pytest.raises(HubError, match=r"no space left .*HF_HOME"):
+        zoo.find_model(REPOSITORY, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no/body", "no repository no/body"),
+        (f"{REPOSITORY}@v9", "no revision v9"),
+        (f"{REPOSITORY}/none.safetensors", "no file none.safetensors"),
+        ("rcan/", "no model on the Hub"),
+    ],
+)
+def test_not_there(published: Hub, name: str, reason: str) -> None:
+    with pytest.raises(BnnupError, match=reason):
+        zoo.find_model(name, 2)
+
+
+def test_gated_repository(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.repositories[REPOSITORY].gated = True
+    with pytest.raises(HubError, match="is gated: ask for access"):
+        zoo.find_model(REPOSITORY, 2)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert zoo.find_model(REPOSITORY, 2).is_file()
