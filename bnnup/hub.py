@@ -139,11 +139,20 @@ def _check_digest(path: Path, place: Place, sha256: str | None) -> None:
 
 @dataclass(frozen=True)
 class Cached:
-    """A model in the cache; ``place.revision`` is a commit."""
+    """A model in the cache; ``place.revision`` is a commit, NEWEST if that one is current."""
 
     place: Place
+    commit: str
     path: Path
     model: Model
+
+    def belongs_to(self, place: Place) -> bool:
+        """Whether it is what a name means, in whatever revision unless that names one."""
+        return (
+            self.place.repository == place.repository
+            and place.file in (None, self.place.file)
+            and (place.revision == NEWEST or _snapshot(place).name == self.commit)
+        )
 
 
 def cache_folder() -> Path:
@@ -152,11 +161,7 @@ def cache_folder() -> Path:
 
 def find_cached(place: Place, scale: int | None) -> Path | None:
     """The cached file of a place, if it is there; without any request."""
-    snapshots = _folder(place.repository) / "snapshots"
-    commit = place.revision
-    with suppress(OSError):  # a branch or tag; a commit has no such file
-        commit = (_folder(place.repository) / "refs" / place.revision).read_text().strip()
-    snapshot = snapshots / commit
+    snapshot = _snapshot(place)
     if place.file is not None:
         path = snapshot / place.file
         return path if path.is_file() else None
@@ -168,6 +173,11 @@ def find_cached(place: Place, scale: int | None) -> Path | None:
     return None
 
 
+def list_snapshot(place: Place) -> list[Path]:
+    """The cached .safetensors files of a repository at a revision."""
+    return _models_in(_snapshot(place))
+
+
 def list_cached() -> list[Cached]:
     """The models of bnnup in the cache, which others' files share."""
     found = []
@@ -177,7 +187,9 @@ def list_cached() -> list[Cached]:
             file = path.relative_to(snapshot).as_posix()
             with suppress(WeightsError):
                 model = load_model(path)
-                found.append(Cached(Place(repository, file, snapshot.name), path, model))
+                newest = _snapshot(Place(repository)) == snapshot
+                place = Place(repository, file, NEWEST if newest else snapshot.name)
+                found.append(Cached(place, snapshot.name, path, model))
     return found
 
 
@@ -193,6 +205,13 @@ def discard(path: Path) -> None:
 
 def _folder(repository: str) -> Path:
     return cache_folder() / f"models--{repository.replace('/', '--')}"
+
+
+def _snapshot(place: Place) -> Path:
+    folder, commit = _folder(place.repository), place.revision
+    with suppress(OSError):  # a branch or tag; a commit has no such file
+        commit = (folder / "refs" / place.revision).read_text().strip()
+    return folder / "snapshots" / commit
 
 
 def _models_in(snapshot: Path) -> list[Path]:
@@ -256,8 +275,8 @@ def _reason(error: BaseException, place: Place) -> str | None:
             return f"{repository} has no file {place.file}: see {address}/tree/{place.revision}"
         case errors.OfflineModeIsEnabled():
             return (
-                f"{place} is not in the cache, and HF_HUB_OFFLINE is set: "
-                f"'bnnup models download {place}' fetches it when you are online"
+                f"{place} would have to be fetched, but HF_HUB_OFFLINE is set: unset it, "
+                f"or run 'bnnup models download {place}' before you go offline"
             )
         case errors.HfHubHTTPError():
             return _reason_of_status(error.response.status_code, place)

@@ -90,12 +90,16 @@ def find_model(name: str, scale: int) -> Path:
     )
 
 
+def repository_of(entry: Entry) -> str | None:
+    """Where on the Hub a known model is, as far as anybody said."""
+    return entry.repository or os.environ.get(REPOSITORY) or None
+
+
 def find_entry(entry: Entry, *, update: bool = False) -> Path:
     """A known model's file, from the Hub if it is not in the package."""
     if (path := entry.bundled_path) is not None:
         return path
-    repository = entry.repository or os.environ.get(REPOSITORY)
-    if not repository:
+    if (repository := repository_of(entry)) is None:
         raise ModelNotFoundError(
             f"{entry.label} is not in the package: name a repository on the Hub that has "
             f"{entry.file} with 'bnnup --hub-repo owner/repo …' or {REPOSITORY}"

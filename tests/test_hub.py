@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Run
-from hub_server import TOKEN, Hub, serve
+from hub_server import REPOSITORY, TOKEN, Hub
 from PIL import Image
 
 from bnnup import zoo
@@ -18,49 +17,6 @@ from bnnup.program import Convolution, PixelShuffle, Program
 from bnnup.weights import Model, serialize
 
 hub = pytest.importorskip("bnnup.hub")
-REPOSITORY = "someone/sharp"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A Hub, the client pointed to it with an empty cache, and no patience between tries.
-
-    The variables are for new processes; the constants are what the client read from
-    them when it was imported.
-    """
-    from huggingface_hub import constants
-
-    with serve() as (running, address):
-        home = tmp_path / "home"
-        for name, value in {
-            "HF_ENDPOINT": address,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HOME": str(home),
-            "HF_HUB_CACHE": str(home / "hub"),
-            "HF_TOKEN_PATH": str(home / "token"),
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv(zoo.REPOSITORY, raising=False)
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            address + "/{repo_id}/resolve/{revision}/{filename}",
-        )
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
-        monkeypatch.setattr("time.sleep", lambda seconds: None)
-        yield running
-
-
-@pytest.fixture
-def published(server: Hub, model_files: Path) -> Hub:
-    """The tiny networks at someone/sharp."""
-    files = {path.name: path.read_bytes() for path in sorted(model_files.iterdir())}
-    server.add(REPOSITORY, {"README.md": b"# sharp", **files})
-    return server
 
 
 def enlarge(run: Run, folder: Path, model: object, scale: int = 2) -> bytes:

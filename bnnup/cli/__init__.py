@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bnnup import __version__
-from bnnup.cli import benchmark, compare, info, pipe, queue, train, upscale, video
+from bnnup.cli import benchmark, compare, info, models, pipe, queue, train, upscale, video
 from bnnup.errors import BnnupError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ for command in (
     info.info,
 ):
     app.command()(command)
+app.add_typer(models.models, name="models")
 
 
 def print_version(wanted: bool) -> None:
