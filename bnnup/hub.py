@@ -10,12 +10,14 @@ import hashlib
 import logging
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, errors
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from bnnup import __version__
 from bnnup.errors import BnnupError, HubError, ModelNotFoundError, WeightsError
@@ -27,6 +29,8 @@ TIMEOUT = 10.0  # seconds for the Hub to say what a repository holds
 PART = re.compile(r"(?!\.+$)[\w.-]{1,96}", re.ASCII)  # of a path; neither . nor ..
 LOGIN = "log in with 'hf auth login' or set HF_TOKEN"
 
+if not sys.stderr.isatty():
+    disable_progress_bars()  # some would fill log files
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # each failure is told once, by bnnup
 
 
@@ -221,17 +225,19 @@ def _models_in(snapshot: Path) -> list[Path]:
 # Publishing
 
 
-def upload(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Creates or updates a repository with the files of a folder; its address."""
-    place = Place.parse(repository)
-    with _explained(place):
-        _api().create_repo(place.repository, private=private or None, exist_ok=True)
+def create(repository: str, *, private: bool = False) -> None:
+    """Makes a repository, unless it exists."""
+    with _explained(Place.parse(repository)):
+        _api().create_repo(repository, private=private or None, exist_ok=True)
+
+
+def upload(folder: Path, repository: str) -> str:
+    """Adds the files of a folder to a repository, in one commit; its address."""
+    with _explained(Place.parse(repository)):
         _api().upload_folder(
-            repo_id=place.repository,
-            folder_path=folder,
-            commit_message="Published with bnnup",
+            repo_id=repository, folder_path=folder, commit_message="Published with bnnup"
         )
-    return f"{constants.ENDPOINT}/{place.repository}"
+    return f"{constants.ENDPOINT}/{repository}"
 
 
 # Failures

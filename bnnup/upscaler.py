@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -14,7 +16,7 @@ from bnnup.backend import Backend, choose_backend, enlarge
 from bnnup.errors import ModelNotFoundError
 from bnnup.tiling import plan_tiles
 from bnnup.transparency import fill_transparent
-from bnnup.weights import Model, load_model
+from bnnup.weights import Model, load_model, save_model
 from bnnup.zoo import DEFAULT, find_model
 
 Sample = TypeVar("Sample", np.uint8, np.uint16, np.float32)
@@ -76,6 +78,25 @@ class Upscaler:
         self.tile = tile
         self.memory = memory
         self.alpha = alpha
+
+    @classmethod
+    def from_pretrained(cls, name: str, *, scale: int, **options: Any) -> "Upscaler":
+        """What ``load`` does, under the name that users of the Hub know."""
+        return load(name, scale=scale, **options)
+
+    def push_to_hub(
+        self, repository: str, *, private: bool = False, licence: str | None = None
+    ) -> str:
+        """Publishes the model as owner/name on the Hub, with a card; the repository's address.
+
+        Raises HubError, also where there is no token.
+        """
+        from bnnup.publish import publish
+
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            save_model(self.model, path)
+            return publish([path], repository, private=private, licence=licence)
 
     @overload
     def __call__(self, picture: Image.Image, progress: Progress | None = None) -> Image.Image: ...

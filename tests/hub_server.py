@@ -178,8 +178,7 @@ class Handler(BaseHTTPRequestHandler):
             self.create(json.loads(body))
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/main", path):
             asked = json.loads(body)["files"]
-            modes = [{"path": file["path"], "uploadMode": _mode(file["path"])} for file in asked]
-            self.send(200, {"files": modes})
+            self.send(200, {"files": [_mode(file["path"]) for file in asked]})
         elif path.endswith(".git/info/lfs/objects/batch"):
             self.send(200, {"objects": [self._action(o) for o in json.loads(body)["objects"]]})
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/main", path):
@@ -190,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
     def create(self, asked: dict[str, Any]) -> None:
         name = f"{asked['organization']}/{asked['name']}"
         if name in self.hub.repositories:
-            self.send(409, {"error": "You already created this model repo"})
+            self.send(409, {"error": "You already created it", "url": self._url(name)})
             return
         private = asked.get("private", False) or asked.get("visibility") == "private"
         self.hub.repositories[name] = Repository(private=private)
@@ -268,8 +267,10 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _mode(path: str) -> str:
-    return "lfs" if path.endswith((".safetensors", ".png")) else "regular"
+def _mode(path: str) -> dict[str, Any]:
+    """How the Hub wants to be given a file."""
+    large = path.endswith((".safetensors", ".png"))
+    return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
 
 
 class Server(ThreadingHTTPServer):

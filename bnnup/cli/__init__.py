@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bnnup import __version__
-from bnnup.cli import benchmark, compare, info, models, pipe, queue, train, upscale, video
+from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, train, upscale, video
 from bnnup.errors import BnnupError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for command in (
     train.train,
     queue.queue,
     info.info,
+    publish.publish,
 ):
     app.command()(command)
 app.add_typer(models.models, name="models")
