@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,8 +119,7 @@ def remove(name: str, scale: int | None = None) -> list[Path]:
     for item in hub.list_cached():
         for place in map(hub.Place.parse, names):
             if item.belongs_to(place) and scale in (None, item.model.program.scale):
-                with suppress(FileNotFoundError):
-                    hub.discard(item.path)
+                hub.discard(item.path)
                 removed.append(item.path)
     if not removed:
         raise ModelNotFoundError(f"{name} is not in the cache; 'bnnup models' lists what is")

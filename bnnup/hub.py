@@ -21,11 +21,10 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from bnnup import __version__
 from bnnup.errors import BnnupError, HubError, ModelNotFoundError, WeightsError
-from bnnup.weights import Model, load_model
+from bnnup.weights import MAX_FILE, Model, load_model
 
 NEWEST = "main"
 ENDING = ".safetensors"
-TIMEOUT = 10.0  # seconds for the Hub to say what a repository holds
 PART = re.compile(r"(?!\.+$)[\w.-]{1,96}", re.ASCII)  # of a path; neither . nor ..
 LOGIN = "log in with 'hf auth login' or set HF_TOKEN"
 
@@ -80,6 +79,8 @@ def fetch(
     files = list_files(place)  # unlike the download, fails at once where there is no Hub
     file = place.file or choose(files, scale, str(place))
     place = replace(place, file=file)
+    if files.get(file, 0) > MAX_FILE:
+        raise HubError(f"{place} is too large for a model of bnnup: {files[file] / 1e6:.0f} MB")
     with _explained(place):
         path = Path(_api().hf_hub_download(place.repository, file, revision=place.revision))
     _check_digest(path, place, sha256)
@@ -91,11 +92,17 @@ def fetch(
     return path
 
 
-def list_files(place: Place) -> list[str]:
-    """The .safetensors files of a repository; HubError if the Hub does not tell."""
+def list_files(place: Place) -> dict[str, int]:
+    """The .safetensors files of a repository and their bytes; HubError if the Hub does not tell."""
     with _explained(place):
-        info = _api().model_info(place.repository, revision=place.revision, timeout=TIMEOUT)
-    return [f.rfilename for f in info.siblings or () if f.rfilename.endswith(ENDING)]
+        info = _api().model_info(
+            place.repository,
+            revision=place.revision,
+            files_metadata=True,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+        )
+    files = [file for file in info.siblings or () if file.rfilename.endswith(ENDING)]
+    return {file.rfilename: file.size or 0 for file in files}
 
 
 def choose(files: Iterable[str], scale: int | None, whose: str) -> str:
@@ -130,7 +137,9 @@ def _check_digest(path: Path, place: Place, sha256: str | None) -> None:
     """
     announced = path.resolve().name
     expected = sha256 or (announced if re.fullmatch("[0-9a-f]{64}", announced) else None)
-    if expected is not None and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+    with _explained(place):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if expected not in (None, digest):
         discard(path)
         raise HubError(
             f"{place} is damaged, its SHA-256 is not the expected one: it was removed; "
@@ -198,10 +207,13 @@ def list_cached() -> list[Cached]:
 
 
 def discard(path: Path) -> None:
-    """Removes a cached file, what it points to, and folders that are empty then."""
+    """Removes a cached file, what it points to, and the repository's folder once it is empty."""
     content = path.resolve()
-    path.unlink(missing_ok=True)
-    content.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+        content.unlink(missing_ok=True)
+    except OSError as error:
+        raise HubError(f"cannot remove {path}: {error.strerror}") from error
     snapshots = next(parent for parent in path.parents if parent.name == "snapshots")
     if not any(path.is_file() for path in snapshots.rglob("*")):
         shutil.rmtree(snapshots.parent, ignore_errors=True)

@@ -76,7 +76,8 @@ def find_model(name: str, scale: int) -> Path:
     if entries := entries_named(name):
         fitting = [entry for entry in entries if entry.scale == scale]
         if not fitting:
-            raise ModelNotFoundError(f"{name} enlarges ×{entries[0].scale}, not ×{scale}")
+            scales = ", ".join(f"×{entry.scale}" for entry in entries)
+            raise ModelNotFoundError(f"{name} enlarges {scales}, not ×{scale}: choose it with -s")
         return find_entry(fitting[0])
     if is_path(name):
         raise ModelNotFoundError(f"no such model file: {name}")

@@ -241,6 +241,23 @@ def test_file_that_is_no_model_is_removed(server: Hub, content: bytes) -> None:
     assert cached_files() == []
 
 
+def test_enormous_file_is_not_fetched(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MAX_FILE", 1000)
+    with pytest.raises(HubError, match="too large"):
+        zoo.find_model(REPOSITORY, 2)
+    assert not any("resolve" in request for request in published.requests)
+
+
+def test_folder_of_pictures_asks_once(run: Run, folder: Path, published: Hub) -> None:
+    (folder / "in").mkdir()
+    (folder / "photo.jpg").rename(folder / "in" / "photo.jpg")
+    command = ("upscale", folder / "in", "-o", folder / "out", "-m", REPOSITORY)
+    assert "1 done" in run(*command).err
+    assert len(published.requests) == 3
+    assert "1 skipped" in run(*command).err
+    assert len(published.requests) == 3
+
+
 def test_offline(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
@@ -294,7 +311,7 @@ def test_fault_is_one_line(
 
 
 def test_slow_hub(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.1)
     published.misbehave("slow")
     with pytest.raises(HubError, match=r"in time .*HF_HUB_DOWNLOAD_TIMEOUT"):
         zoo.find_model(REPOSITORY, 2)
