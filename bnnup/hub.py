@@ -319,7 +319,7 @@ def _reason(error: BaseException, place: Place) -> str | None:
 
 def _reason_of_status(status: int, place: Place) -> str:
     if status == 401:
-        return f"the Hub does not accept your token for {place.repository}: {LOGIN}"
+        return f"the Hub asks for a valid token for {place.repository}: {LOGIN}"
     if status == 403:
         return f"your token does not allow this for {place.repository}: {LOGIN}, as its owner"
     if status == 429:

@@ -46,7 +46,7 @@ def publish(
     hub.create(repository, private=private)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write(_published(repository) | named, folder, repository, licence, picture)
+        _write(_published(repository, named) | named, folder, repository, licence, picture)
         return hub.upload(folder, repository)
 
 
@@ -59,10 +59,10 @@ def _open(picture: Path | None) -> Image.Image | None:
     return None if picture is None else from_pixels(read_picture(picture).pixels)
 
 
-def _published(repository: str) -> dict[str, Path]:
-    """The models that a repository holds."""
+def _published(repository: str, new: Mapping[str, Path]) -> dict[str, Path]:
+    """The models that a repository holds and that no new one replaces."""
     place, old = hub.Place(repository), {}
-    for file in hub.list_files(place):
+    for file in hub.list_files(place).keys() - new.keys():
         with suppress(HubError):  # another library's file
             old[file] = hub.fetch(replace(place, file=file), update=True)
     return old

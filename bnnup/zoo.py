@@ -46,8 +46,8 @@ ZOO = tuple(
         ("edsr", "edsr", "EDSR, 16 blocks of 64 channels"),
         ("edsr-small", "edsr", "EDSR, 8 blocks of 32 channels: the fastest"),
         ("srresnet", "srresnet", "SRResNet, 16 blocks of 64 channels"),
-        ("rcan", "rcan", "RCAN, 5 groups of 64 channels, with channel attention"),
-        ("rdn", "rdn", "RDN, 8 dense blocks of 64 channels"),
+        ("rcan", "rcan", "RCAN, 10 groups of 5 blocks of 64 channels, with attention"),
+        ("rdn", "rdn", "RDN, 8 dense blocks with a growth of 64 channels"),
     )
     for scale in SCALES
 )

@@ -12,6 +12,8 @@ models = typer.Typer(
     help="List models, and fetch, describe and remove them.", no_args_is_help=False
 )
 
+WIDE = 110  # characters in a line, from which on there is room for descriptions
+
 Name = Annotated[
     str,
     typer.Argument(
@@ -95,7 +97,6 @@ def _print_paths(paths: list[str], as_json: bool) -> None:
 
 
 def _print_table(rows: list["Row"]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -103,20 +104,25 @@ def _print_table(rows: list["Row"]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200  # a pipe has no width
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", overflow="fold")
-    table.add_column("scale")
-    table.add_column("where")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("model", overflow="fold")  # the only one that may take several lines
+    for heading in ("scale", "where"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("size", "Set5", "Set14"):
-        table.add_column(heading, justify="right")
-    table.add_column("licence")
-    table.add_column("")
+        table.add_column(heading, no_wrap=True, justify="right")
+    table.add_column("licence", no_wrap=True)
+    described = console.width >= WIDE
+    if described:
+        table.add_column("what it is", no_wrap=True, overflow="ellipsis")
     styles = {"bundled": "green", "cached": "cyan"}
     for cells in _cells(rows):
         style = styles.get(cells[2], "dim")
+        cells = cells if described else cells[:-1]
         table.add_row(*(Text(cell, style if i == 2 else "") for i, cell in enumerate(cells)))
     console.print(table)
-    console.print("Set5 and Set14: PSNR in dB, and how much more than bicubic's.", style="dim")
+    console.print("\nSet5, Set14: PSNR in dB, and how much more than bicubic's.", style="dim")
+    if any(row.where == "known" and row.repository is None for row in rows):
+        console.print("known: --hub-repo names a repository that has it.", style="dim")
 
 
 def _cells(rows: list["Row"]) -> list[list[str]]:
