@@ -69,8 +69,8 @@ def fetch(
 ) -> Path:
     """The local file of a model, checked; from the cache unless ``update``.
 
-    Without a file in ``place``, ``scale`` chooses one. A file that is not what it
-    should be is removed again. Raises ModelNotFoundError or HubError.
+    Without a file in ``place``, ``scale`` chooses one. A fetched file that is not what
+    it should be is removed again. Raises ModelNotFoundError or HubError.
     """
     path = None if update else find_cached(place, scale)
     if path is not None:
@@ -81,13 +81,15 @@ def fetch(
     place = replace(place, file=file)
     if files.get(file, 0) > MAX_FILE:
         raise HubError(f"{place} is too large for a model of bnnup: {files[file] / 1e6:.0f} MB")
+    others = {path.resolve() for path in _folder(place.repository).rglob("*")}
     with _explained(place):
         path = Path(_api().hf_hub_download(place.repository, file, revision=place.revision))
     _check_digest(path, place, sha256)
     try:
         load_model(path)
     except WeightsError as error:
-        discard(path)
+        if path.resolve() not in others:  # the cache is shared with other libraries
+            discard(path)
         raise HubError(f"{place} is no model that bnnup can use: {error.__cause__}") from error
     return path
 

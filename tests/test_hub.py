@@ -11,6 +11,7 @@ from conftest import Run
 from hub_server import REPOSITORY, TOKEN, Hub
 from PIL import Image
 
+import bnnup
 from bnnup import zoo
 from bnnup.errors import BnnupError, HubError, ModelNotFoundError
 from bnnup.program import Convolution, PixelShuffle, Program
@@ -256,6 +257,17 @@ def test_folder_of_pictures_asks_once(run: Run, folder: Path, published: Hub) ->
     assert len(published.requests) == 3
     assert "1 skipped" in run(*command).err
     assert len(published.requests) == 3
+
+
+def test_cached_file_of_another_library_stays(server: Hub) -> None:
+    from huggingface_hub import HfApi
+
+    server.add(REPOSITORY, {"model.safetensors": b"another library's"})
+    path = Path(HfApi().hf_hub_download(REPOSITORY, "model.safetensors"))
+    for name in REPOSITORY, f"{REPOSITORY}/model.safetensors":
+        with pytest.raises(BnnupError, match=r"too large for a model|is no model"):
+            bnnup.load(name, scale=2)
+        assert path.read_bytes() == b"another library's"
 
 
 def test_offline(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
