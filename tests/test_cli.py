@@ -259,11 +259,12 @@ def test_debugging_shows_the_traceback(
 def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Path) -> None:
     """The signal comes when the picture is half done."""
     script = (
-        "import os, signal, sys\n"
+        "import os, signal, time\n"
         "from bnnup import cli, upscaler\n"
         "strips = upscaler.Upscaler.strips\n"
         "def interrupted(self, pixels, progress=None):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(1)  # the main thread hears of it before this thread has finished\n"
         "    yield from strips(self, pixels, progress)\n"
         "upscaler.Upscaler.strips = interrupted\n"
         "cli.main()\n"
