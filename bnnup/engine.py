@@ -48,14 +48,13 @@ class Engine:
     as many as the process has cores.
     """
 
-    name = "engine"
-
     def __init__(self, model: Model, threads: int | None = None, kernel: str | None = None) -> None:
         self.program = model.program
         self.threads = threads or min(usable_cores(), MAX_THREADS)
         wanted = os.environ.get("BNNUP_KERNEL", "") if kernel is None else kernel
         network = _native.Network(model.program.scale, wanted)
         self.kernel: str = network.kernel
+        self.name = f"engine, {self.kernel}"
         _describe(network, model)
         self._runner = _native.Runner(network)
 
