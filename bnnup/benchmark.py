@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from bnnup import image, metrics, resize
 from bnnup.errors import MediaError
+from bnnup.files import originals_in
 from bnnup.upscaler import Upscaler
-
-SUFFIXES = {".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def benchmark(upscaler: Upscaler, originals: Path) -> Iterator[tuple[str, Scores
     """Name and scores of each picture in a folder, in order of name."""
     if not originals.is_dir():
         raise MediaError(f"{originals} is not a folder")
-    paths = sorted(path for path in originals.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = originals_in(originals)
     if not paths:
         raise MediaError(f"no pictures in {originals}")
     for path in paths:

@@ -1,9 +1,16 @@
-"""Files that appear whole or not at all."""
+"""Originals in a folder, and files that appear whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+
+ORIGINALS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def originals_in(folder: Path) -> list[Path]:
+    """Pictures to train on or to score by, directly inside a folder, in order of name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ORIGINALS)
 
 
 @contextmanager

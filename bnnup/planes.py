@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnup.backend import enlarge
-from bnnup.tiling import Tile, plan_tiles
+from bnnup.tiling import Tile, plan_tiles, widen
 from bnnup.upscaler import Upscaler
 
 Plane = NDArray[Any]  # (H, W) uint8, or uint16 for more than 8 bits
@@ -176,7 +176,7 @@ class FrameUpscaler:
                 slice(area[axis].start + core.start, area[axis].start + core.stop)
                 for axis, core in enumerate(tile.core)
             )
-            yield Tile((down, right), (_widen(down, halo, shape[0]), _widen(right, halo, shape[1])))
+            yield Tile((down, right), (widen(down, halo, shape[0]), widen(right, halo, shape[1])))
 
     def _enlarge(self, codes: Plane) -> Plane:
         black, span = np.float32(self._form.black), np.float32(self._form.span)
@@ -221,7 +221,7 @@ def changed_areas(plane: Plane, before: Plane, halo: int) -> list[Area]:
         for rows, columns in rectangles(near)
     ]
     effort = sum(
-        _size((_widen(rows, halo, height), _widen(columns, halo, width))) for rows, columns in areas
+        _size((widen(rows, halo, height), widen(columns, halo, width))) for rows, columns in areas
     )
     return areas if effort < plane.size else [(slice(0, height), slice(0, width))]
 
@@ -236,10 +236,6 @@ def rectangles(marks: NDArray[np.bool_]) -> Iterator[Area]:
             yield slice(open_runs.pop(run), row), slice(*run)
         for run in runs:
             open_runs.setdefault(run, row)
-
-
-def _widen(span: slice, margin: int, length: int) -> slice:
-    return slice(max(span.start - margin, 0), min(span.stop + margin, length))
 
 
 def _size(area: Area) -> int:

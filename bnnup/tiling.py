@@ -39,7 +39,7 @@ def plan_tiles(height: int, width: int, tile: int, halo: int) -> Iterator[Tile]:
     """Tiles of about equal size, cores at most ``tile`` pixels each way, row by row."""
     for rows in _spans(height, tile):
         for columns in _spans(width, tile):
-            outer = _widen(rows, halo, height), _widen(columns, halo, width)
+            outer = widen(rows, halo, height), widen(columns, halo, width)
             yield Tile((rows, columns), outer)
 
 
@@ -48,5 +48,6 @@ def _spans(length: int, tile: int) -> list[slice]:
     return list(starmap(slice, pairwise(edges)))
 
 
-def _widen(span: slice, halo: int, length: int) -> slice:
+def widen(span: slice, halo: int, length: int) -> slice:
+    """A span with ``halo`` more pixels at either end, as far as the side is long."""
     return slice(max(span.start - halo, 0), min(span.stop + halo, length))

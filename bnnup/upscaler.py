@@ -144,8 +144,8 @@ class Upscaler:
         shape: tuple[int, ...] = height * self.scale, width * self.scale, *pixels.shape[2:]
         side = self.tile_side(shape, halo)
         if self.tile is None:  # strips of wide pictures would outgrow the tiles
-            row = shape[1] * self.scale * pixels[0, 0].nbytes  # bytes for a row of the input
-            side = min(side, max(self.memory // 2 // row, TILES[-1]))
+            row_bytes = shape[1] * self.scale * pixels[0, 0].nbytes  # for a row of the input
+            side = min(side, max(self.memory // 2 // row_bytes, TILES[-1]))
         tiles = plan_tiles(height, width, side, halo)
         done = 0
         for (top, bottom), row in groupby(tiles, lambda t: (t.core[0].start, t.core[0].stop)):
@@ -176,15 +176,15 @@ class Upscaler:
     def _enlarge_part(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
         if part.ndim == 2:
             return self.backend.run(part)
-        colors = 1 if part.shape[2] == 2 else 3
-        if colors == 1:
-            enlarged = [self.backend.run(part[..., 0])]
+        if part.shape[2] == 2:
+            colors = self.backend.run(part[..., 0])[..., None]
         else:
             y, cb, cr = color.split(part)
             chroma = (enlarge(plane, self.scale) for plane in (cb, cr))
-            enlarged = list(np.moveaxis(color.merge(self.backend.run(y), *chroma), -1, 0))
-        enlarged += [self._enlarge_alpha(part[..., i]) for i in range(colors, part.shape[2])]
-        return np.stack(enlarged, axis=-1)
+            colors = color.merge(self.backend.run(y), *chroma)
+        if part.shape[2] == 3:
+            return colors
+        return np.concatenate([colors, self._enlarge_alpha(part[..., -1])[..., None]], axis=-1)
 
     def _enlarge_alpha(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
         """Alpha enlarged, within the range of the pixels around: opaque stays opaque."""

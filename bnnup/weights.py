@@ -8,6 +8,7 @@ wrong with it ends as one WeightsError.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Model:
     tensors: Mapping[str, NDArray[Any]]
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def file_bytes(self) -> int:
         """Size of the model as a file."""
         return len(serialize(self))

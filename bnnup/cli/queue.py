@@ -5,16 +5,12 @@ from typing import Annotated
 
 import typer
 
+from bnnup.cli.train import CompileStep, Pictures, ValidateEvery
 from bnnup.train.settings import Settings
 
 
 def queue(
-    pictures: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PICTURES", exists=True, file_okay=False, help="Folder of originals."
-        ),
-    ],
+    pictures: Pictures,
     runs: Annotated[Path, typer.Option("-o", "--runs", help="Folder of the run folders.")],
     weights: Annotated[
         Path, typer.Option(help="Where trained models go, if better than what is there.")
@@ -28,10 +24,8 @@ def queue(
     steps: Annotated[
         int, typer.Option(min=1, help="Length of a ×2 run; ×3 and ×4 take half.")
     ] = Settings.steps,
-    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 1000,
-    compile_step: Annotated[
-        bool, typer.Option("--compile", help="Compile the step: slower start, then faster.")
-    ] = False,
+    validate_every: ValidateEvery = 1000,
+    compile_step: CompileStep = False,
 ) -> None:
     """Train every network that is missing or unfinished. May be killed and started again."""
     from bnnup.errors import TrainingError

@@ -8,14 +8,18 @@ import typer
 from bnnup.cli.upscale import Scale
 from bnnup.train.settings import Settings
 
+Pictures = Annotated[
+    Path,
+    typer.Argument(metavar="PICTURES", exists=True, file_okay=False, help="Folder of originals."),
+]
+ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps between validations.")]
+CompileStep = Annotated[
+    bool, typer.Option("--compile", help="Compile the step: slower start, then faster.")
+]
+
 
 def train(
-    pictures: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PICTURES", exists=True, file_okay=False, help="Folder of originals."
-        ),
-    ],
+    pictures: Pictures,
     run: Annotated[
         Path, typer.Option("-o", "--run", help="Run folder; a run that is there is resumed.")
     ],
@@ -49,16 +53,14 @@ def train(
     held_out: Annotated[
         int, typer.Option(min=1, help="Pictures kept for validation.")
     ] = Settings.held_out,
-    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 1000,
+    validate_every: ValidateEvery = 1000,
     precision: Annotated[str, typer.Option(help="bf16, or 'no' for float32.")] = Settings.precision,
     seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = Settings.seed,
     initial: Annotated[
         Path | None,
         typer.Option("--from", exists=True, help="Start from this run: a ×2 body for ×3 and ×4."),
     ] = None,
-    compile_step: Annotated[
-        bool, typer.Option("--compile", help="Compile the step: slower start, then faster.")
-    ] = False,
+    compile_step: CompileStep = False,
 ) -> None:
     """Train a network on a folder of pictures, or go on with a run."""
     from bnnup.errors import TrainingError

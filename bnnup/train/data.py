@@ -17,9 +17,9 @@ from torch import Tensor
 
 from bnnup import color, resize
 from bnnup.errors import TrainingError
+from bnnup.files import ORIGINALS, originals_in
 
 WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VALIDATION_SIDE = 256  # pixels of the original, at most
 
 
@@ -27,10 +27,10 @@ def list_pictures(folder: Path) -> list[Path]:
     """Pictures directly inside a folder, in order of name."""
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder of pictures")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = originals_in(folder)
     if not paths:
         raise TrainingError(
-            f"no pictures in {folder}; known endings: {', '.join(sorted(SUFFIXES))}"
+            f"no pictures in {folder}; known endings: {', '.join(sorted(ORIGINALS))}"
         )
     return paths
 
