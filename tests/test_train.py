@@ -126,7 +126,6 @@ def test_an_interrupted_run_saves_and_goes_on(pictures: Path, tmp_path: Path):
 import os, signal
 from pathlib import Path
 from bnnup.train.loop import Trainer
-from bnnup.train.queue import Network, run_queue
 from bnnup.train.settings import Settings
 trainer = Trainer({TINY!r}, Path({str(pictures)!r}), Path({str(tmp_path)!r}))
 advance = trainer._advance
@@ -191,11 +190,9 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
         read_pair(tmp_path / "broken.png", 2)
 
 
-def test_the_queue_trains_publishes_and_goes_on_where_it_was_stopped(
-    pictures: Path, tmp_path: Path
-):
+def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(pictures: Path, tmp_path: Path):
     lines: list[str] = []
-    network = Network("tiny", "edsr", 1, 8)
+    network = Network("tiny", "edsr", 1, 8, 1e-3)
     runs, weights = tmp_path / "runs", tmp_path / "weights"
 
     def run() -> list[str]:
@@ -205,15 +202,15 @@ def test_the_queue_trains_publishes_and_goes_on_where_it_was_stopped(
         run_queue(pictures, runs, weights, base=base, **options)
         return lines
 
-    assert sum("published" in line for line in run()) == 3
+    assert sum("bundled" in line for line in run()) == 3
     for scale in (2, 3, 4):
         model = load_model(weights / f"tiny-x{scale}.safetensors")
         assert model.program.scale == scale
         assert model.about["licence"] == "MIT"
-    assert not any("published" in line for line in run()), "nothing is better than itself"
+    assert not any("bundled" in line for line in run()), "nothing is better than itself"
     (runs / "tiny-x3-6" / CHECKPOINT).unlink()
     (weights / "tiny-x3.safetensors").unlink()
-    assert [line for line in run() if "published" in line] == ["tiny-x3: published"]
+    assert [line for line in run() if "bundled" in line] == ["tiny-x3: bundled"]
 
 
 def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_path: Path):

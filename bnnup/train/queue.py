@@ -11,6 +11,7 @@ from bnnup.upscaler import Upscaler
 from bnnup.weights import Model, load_model, save_model
 
 BENCHMARKS = ("Set5", "Set14")
+FROM_BODY = 2 / 3  # learning rate of ×3 and ×4, which start from a trained body
 ORIGIN = {
     "licence": "MIT",
     "training_pictures": "freely licensed pictures only; sources in weights/ATTRIBUTION.md",
@@ -25,23 +26,34 @@ class Network:
     architecture: str
     blocks: int
     channels: int
+    learning_rate: float  # of the ×2 run
 
     def settings(self, scale: int, base: Settings) -> Settings:
-        """``base`` for this network; it describes the ×2 run, the others take half the steps."""
+        """``base`` for this network; its steps are those of the ×2 run, the others take half."""
         settings = replace(
-            base, architecture=self.architecture, blocks=self.blocks, channels=self.channels
+            base,
+            architecture=self.architecture,
+            blocks=self.blocks,
+            channels=self.channels,
+            learning_rate=self.learning_rate,
         )
         if scale == 2:
             return settings
-        return replace(settings, scale=scale, steps=max(base.steps // 2, 1), real_weights=0.0)
+        return replace(
+            settings,
+            scale=scale,
+            steps=max(base.steps // 2, 1),
+            learning_rate=self.learning_rate * FROM_BODY,
+            real_weights=0.0,
+        )
 
 
 QUEUE = (
-    Network("edsr", "edsr", 16, 64),
-    Network("edsr-small", "edsr", 8, 32),
-    Network("srresnet", "srresnet", 16, 64),
-    Network("rcan", "rcan", 5, 64),
-    Network("rdn", "rdn", 8, 64),
+    Network("edsr", "edsr", 16, 64, 1.5e-3),
+    Network("edsr-small", "edsr", 8, 32, 2.5e-3),
+    Network("srresnet", "srresnet", 16, 64, 1.5e-3),
+    Network("rcan", "rcan", 5, 64, 1e-3),
+    Network("rdn", "rdn", 8, 64, 1e-3),
 )
 SCALES = (2, 4, 3)
 
@@ -58,7 +70,7 @@ def run_queue(
     compile_step: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Trains what is missing or unfinished, and publishes each model when its run ends.
+    """Trains what is missing or unfinished, and bundles each model when its run ends.
 
     Runs lie in ``runs/<name>-x<scale>-<steps>``, models in ``weights``. ``bench`` holds
     the benchmark sets as ``<set>/HR``; scores are recorded, never chosen by.
@@ -74,11 +86,11 @@ def run_queue(
                 settings, pictures, run, initial=body, compile_step=compile_step, report=report
             )
             trainer.train(validate_every=validate_every)
-            if publish(run / MODEL, weights / f"{name}.safetensors", bench):
-                report(f"{name}: published")
+            if bundle(run / MODEL, weights / f"{name}.safetensors", bench):
+                report(f"{name}: bundled")
 
 
-def publish(source: Path, target: Path, bench: Path | None) -> bool:
+def bundle(source: Path, target: Path, bench: Path | None) -> bool:
     """Puts a trained model, with its scores, where models lie, unless a better one is there.
 
     Better is what validates better on held-out training pictures, at the same scale.
