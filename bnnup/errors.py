@@ -25,6 +25,14 @@ class MediaError(BnnupError):
     """A picture cannot be read, or a result cannot be written."""
 
 
+class FullError(BnnupError):
+    """Where results go there is no room left, for any of them."""
+
+
+class ClusterError(BnnupError):
+    """No cluster can be reached, or it cannot do the work."""
+
+
 class BackendError(BnnupError):
     """Nothing installed can run the network."""
 
