@@ -6,25 +6,26 @@ its encoder needs it whole.
 """
 
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from io import BytesIO
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import IO
 
 import numpy as np
 from PIL import Image
 
-from bnnup import animation, formats, image, passes
+from bnnup import animation, formats, image, passes, paths
 from bnnup.budget import check_memory, estimate
 from bnnup.errors import MediaError
-from bnnup.folder import Task
+from bnnup.folder import Known, Task
 from bnnup.formats import Encoding
 from bnnup.image import Header, Picture
 from bnnup.job import Machine, Settings, Work
@@ -50,22 +51,26 @@ class Batch:
         self.settings = settings
         self.machine = machine or Machine()
         self.progress = progress
+        self.waiting: Callable[[int], None] = lambda workers: None
         self._upscalers: dict[int, Upscaler] = {}
         self._fingerprint = ""
-        self._interrupted = Event()
+        self._network = Lock()
 
     def upscaler(self, scale: int) -> Upscaler:
         """The network for a scale; BnnupError where there is none."""
         if scale not in self._upscalers:
-            self._upscalers[scale] = load(
-                self.settings.model,
-                scale=scale,
-                tile=self.machine.tile,
-                memory=self.machine.memory,
-                threads=self.machine.threads,
-                alpha=self.settings.alpha,
-            )
+            self._upscalers[scale] = self._load(scale)
         return self._upscalers[scale]
+
+    def _load(self, scale: int, name: str | None = None) -> Upscaler:
+        return load(
+            name or self.settings.model,
+            scale=scale,
+            tile=self.machine.tile,
+            memory=self.machine.memory,
+            threads=self.machine.threads,
+            alpha=self.settings.alpha,
+        )
 
     def prepare(self) -> None:
         """Loads what is certain to be needed; BnnupError where it is missing."""
@@ -87,24 +92,37 @@ class Batch:
         overwritten, both unless ``force``. With ``only_plan`` nothing is enlarged.
         A picture that fails is not the end; what concerns all of them is raised.
         """
-        decoded = ahead(self._decode(tasks, ledger, force, only_plan), 1)
+        if ledger is not None:
+            tasks = ledger.announced(tasks, force=force)
+        unwanted = Event()
+        decoded = ahead(self._decode(tasks, ledger, force, only_plan, unwanted), 1)
         computed = ahead(self._compute(decoded), 1)
         with closing(computed):
             try:
                 for work, parts in groupby(computed, itemgetter(0)):
                     if work.status == "planned" and not only_plan:
                         self._write(work, (strip for _, strip in parts), ledger)
+                    if ledger is not None:
+                        ledger.settle(work.task, work.status)
                     yield work
             finally:
-                self._interrupted.set()  # before the stages are waited for
+                unwanted.set()  # before the stages are waited for
+
+    def wait(self) -> None:
+        """Tells ``waiting`` how many workers there are, where there are others."""
 
     # The stages
 
     def _decode(
-        self, tasks: Iterable[Task], ledger: Ledger | None, force: bool, only_plan: bool
+        self,
+        tasks: Iterable[Task],
+        ledger: Ledger | None,
+        force: bool,
+        only_plan: bool,
+        unwanted: Event,
     ) -> Generator[Work, None, None]:
         for task in tasks:
-            work = Work(task)
+            work = Work(task, unwanted=unwanted)
             try:
                 if task.problem:
                     raise MediaError(task.problem)
@@ -116,7 +134,7 @@ class Batch:
                 work.fail(error)
             enormous = work.picture is not None and work.picture.pixels.nbytes > ENORMOUS
             yield work
-            while enormous and not (work.computed.wait(PATIENCE) or self._interrupted.is_set()):
+            while enormous and not (work.computed.wait(PATIENCE) or unwanted.is_set()):
                 pass
 
     def _compute(
@@ -128,8 +146,9 @@ class Batch:
                 picture, work.picture = work.picture, None
                 if picture is not None and work.status == "planned":
                     try:
-                        for strip in self._enlarge(work, picture):
-                            yield work, strip
+                        with self._network:
+                            for strip in self._enlarge(work, picture):
+                                yield work, strip
                         continue
                     except (MediaError, MemoryError, OSError) as error:
                         work.fail(error)
@@ -148,14 +167,16 @@ class Batch:
                 sys.stdout.buffer.write(buffer.getbuffer())
                 sys.stdout.buffer.flush()
             else:
-                if ledger is not None:
+                known = task.known
+                if known is not None:
                     task.target.parent.mkdir(parents=True, exist_ok=True)
-                    ledger.begin(task.target, work.key)
-                token = None if ledger is None else _digest(task.target.name.encode())
-                with formats.writing(task.target, token) as file:
+                if ledger is not None and known is not None and not known.begun:
+                    ledger.begin(task.target)
+                with formats.writing(task.target, None if known is None else token(task)) as file:
                     self._encode(work, strips, file)
+                    work.bytes = file.seek(0, os.SEEK_END)
                 if ledger is not None:
-                    ledger.finish(task.target, work.key)
+                    ledger.finish(task.target, work.key, work.bytes)
             work.status = "done"
         except (MediaError, MemoryError, OSError) as error:
             work.fail(error)
@@ -166,19 +187,21 @@ class Batch:
         self, work: Work, file: IO[bytes], ledger: Ledger | None, force: bool, only_plan: bool
     ) -> None:
         """The picture, unless there is nothing to do, and what shall become of it."""
-        target = work.task.target
-        if ledger is not None and target is not None:
+        target, known = work.task.target, work.task.known
+        if target is not None and known is not None:
             work.key = self._key(file)
-            if not force and ledger.has(target, work.key):
+            if not force and self._is_finished(target, known, work.key):
                 work.status = "skipped"
                 return
-            if not force and target.exists() and not ledger.owns(target):
-                raise MediaError(
-                    f"{target} exists, and this job did not make it; overwrite it with --force"
-                )
+            if ledger is None and not known.begun:
+                work.status = "stale"
+                return
         header = image.peek(file, work.task.name)
         self._plan(work, header)
         if only_plan:
+            return
+        if header.width * header.height > self.machine.largest:
+            work.status = "large"
             return
         picture = image.decode(file, work.task.name)
         if self.settings.strip:
@@ -195,14 +218,19 @@ class Batch:
         formats.check_fits(picture, work.size, work.encoding, (target or Path("it")).name)
         work.picture = picture
 
-    def _key(self, file: IO[bytes]) -> str:
+    def _is_finished(self, target: Path, known: Known, key: int) -> bool:
+        with suppress(OSError):
+            return known.key == key and target.stat().st_size == known.bytes
+        return False
+
+    def _key(self, file: IO[bytes]) -> int:
         if not self._fingerprint:
             self._fingerprint = self.settings.fingerprint()
         content = hashlib.blake2b()
         while block := file.read(1 << 20):
             content.update(block)
         file.seek(0)
-        return _digest(content.digest() + self._fingerprint.encode())
+        return int(_digest(content.digest() + self._fingerprint.encode()), 16)
 
     def _plan(self, work: Work, header: Header) -> None:
         """Size, format and memory, before anything is decoded."""
@@ -246,7 +274,7 @@ class Batch:
 
         def show(pixels: int) -> None:
             nonlocal seen
-            if self._interrupted.is_set():
+            if work.unwanted.is_set():
                 raise _InterruptedError
             seen += pixels
             if self.progress is not None:
@@ -291,7 +319,15 @@ class _InterruptedError(Exception):
 
 def _open(task: Task) -> IO[bytes]:
     """A file that can seek: a pipe is read to its end."""
-    return BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source.open("rb")
+    if task.source is None:
+        return BytesIO(sys.stdin.buffer.read())
+    return paths.opened(task.source)
+
+
+def token(task: Task) -> str:
+    """What the temporary file is called by which a target is made."""
+    assert task.target is not None
+    return _digest(task.target.name.encode())
 
 
 def _digest(content: bytes) -> str:

@@ -5,7 +5,6 @@ is whatever can be pickled and done twice without harm; a worker is a callable t
 takes units, made once in a process of its own on some machine and kept there.
 """
 
-import errno
 import importlib.util
 import logging
 import os
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from bnnup import __version__
-from bnnup.errors import BnnupError, ClusterError, FullError, MediaError
+from bnnup.errors import BnnupError, ClusterError, FullError, MediaError, is_full
 from bnnup.image import reason
 
 Unit = TypeVar("Unit")
@@ -36,7 +35,6 @@ QUIET = {  # Ray's environment, before it is imported
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or the ends of machines are told on standard output
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
@@ -143,21 +141,19 @@ class Workers(Generic[Unit, Result]):
         again: deque[_Job] = deque()
         running: set[_Job] = set()
         finished: dict[int, Outcome[Unit, Result]] = {}
-        taken, more = 0, True
+        taken = 0
         self._release()
         while True:
             while again and (worker := self._empty_worker(len(again))):
                 self._give(worker, again.popleft(), running)
             while (
-                more
-                and (window is None or len(running) + len(again) + len(finished) < window)
-                and (worker := self._free_worker())
-            ):
+                more := window is None or len(running) + len(again) + len(finished) < window
+            ) and (worker := self._free_worker()):
                 item = next(rest, None)
                 if item is None:
                     more = False
-                else:
-                    self._give(worker, _Job(*item), running)
+                    break
+                self._give(worker, _Job(*item), running)
             if not (running or again or more):
                 return
             if time.monotonic() - self._looked > PERIOD:
@@ -186,7 +182,7 @@ class Workers(Generic[Unit, Result]):
 
     # Workers
 
-    def _room(self) -> int:
+    def room(self) -> int:
         """Workers that the machines have cores for."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         cores = [int(node["Resources"].get("CPU", 0)) for node in nodes]
@@ -199,7 +195,7 @@ class Workers(Generic[Unit, Result]):
     def _recruit(self) -> None:
         """A worker for every free place; at least one is asked for, so that clusters may grow."""
         self._looked = time.monotonic()
-        for _ in range(max(self._room(), 1) - len(self._workers)):
+        for _ in range(max(self.room(), 1) - len(self._workers)):
             worker = _Worker(self._remote.remote(self._make))
             self._workers[worker] = None
             self._watch(worker, None, worker.actor.start.remote())
@@ -352,22 +348,14 @@ class _Runner:
         try:
             return _Answer(self._work(unit))
         except Exception as error:
+            if isinstance(error, BnnupError) and not isinstance(error, MediaError):
+                return _Answer(stop=_bare(error))
             if is_full(error):
                 return _Answer(stop=FullError(str(error)))
             if isinstance(error, MediaError):
                 return _Answer(error=str(error))
-            if isinstance(error, BnnupError):
-                return _Answer(stop=_bare(error))
-            return _Answer(error=f"{type(error).__name__}: {reason(error)}", again=True)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether a full disk or a quota is behind an error."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+            kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+            return _Answer(error=kind + reason(error), again=True)
 
 
 def _bare(error: BnnupError) -> BnnupError:

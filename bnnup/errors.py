@@ -4,6 +4,8 @@ Each message is one line that says what is wrong and what to do about it. The
 library raises, the command line prints, in one place.
 """
 
+import errno
+
 
 class BnnupError(Exception):
     """Base of all errors that a user can cause and mend. Exit code 1."""
@@ -39,3 +41,12 @@ class BackendError(BnnupError):
 
 class TrainingError(BnnupError):
     """Training data or a run folder cannot be used."""
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk or a quota is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -21,10 +21,16 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
     is random, or made of ``token``: a second try then replaces what is left of a first
     that was killed.
     """
-    temporary = path.with_name(f".{token or token_hex(8)}.tmp")
+    temporary = temporary_for(path, token or token_hex(8))
     try:
+        if token:
+            temporary.unlink(missing_ok=True)
         yield temporary
         temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_for(path: Path, token: str) -> Path:
+    return path.with_name(f".{token}.tmp")

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bnnup import paths
 from bnnup.animation import Animation, write_animation
 from bnnup.errors import MediaError
 from bnnup.files import replacing
@@ -92,10 +95,12 @@ def ending_for(format_name: str) -> str:
 
 def check_writable(path: Path, *, force: bool) -> None:
     """MediaError if a file could not be written to ``path``, before any work is done."""
-    if os.path.isdir(path):
+    if paths.is_folder(path):
         raise MediaError(f"{path} is a folder; name a file")
-    if os.path.exists(path) and not force:
+    if paths.exists(path) and not force:
         raise MediaError(f"{path} exists; name another with -o, or overwrite it with --force")
+    if not paths.is_local(path):
+        return
     if not os.path.isdir(path.parent):
         raise MediaError(f"there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
@@ -142,13 +147,23 @@ def write_picture(picture: Picture, path: Path, encoding: Encoding | None = None
 def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
     """A file that is at ``path``, whole and on the disk, after the block; MediaError if not.
 
-    ``token`` is that of ``files.replacing``.
+    ``token`` is that of ``files.replacing``. What goes elsewhere is a local file first.
     """
     try:
-        with replacing(path, token) as temporary, temporary.open("w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file
+        if paths.is_local(path):
+            with replacing(path, token) as temporary, temporary.open("x+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file
+                # A worker that was given up may have lived on: the later one made its file anew.
+                if not os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
+                    raise OSError("another process writes it, too")
+        else:
+            with TemporaryDirectory() as folder:
+                local = Path(folder) / "result"
+                with local.open("x+b") as file:
+                    yield file
+                paths.upload(str(local), path, token or token_hex(8))
     except MediaError:
         raise
     except MemoryError as error:

@@ -5,14 +5,14 @@ W3C, "Portable Network Graphics (PNG) Specification (Third Edition)".
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnup.metadata import Info
+from bnnup.strips import regroup
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by number of channels
@@ -41,17 +41,11 @@ def write_png(
     file.write(SIGNATURE)
     _write_head(file, dtype.itemsize * 8, shape, info)
     above = np.zeros((1, *shape[1:]), dtype)
-    for strip in strips:
-        for rows in _cut(strip):
-            _write_chunk(file, b"IDAT", deflate.compress(_filter(np.concatenate([above, rows]))))
-            above = rows[-1:]
+    for rows in regroup(strips, ROWS):
+        _write_chunk(file, b"IDAT", deflate.compress(_filter(np.concatenate([above, rows]))))
+        above = rows[-1:]
     _write_chunk(file, b"IDAT", deflate.flush())
     _write_chunk(file, b"IEND", b"")
-
-
-def _cut(strip: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start, stop in pairwise([*range(0, len(strip), ROWS), len(strip)]):
-        yield strip[start:stop]
 
 
 def _filter(rows: NDArray[Any]) -> bytes:

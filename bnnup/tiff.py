@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from bnnup.metadata import Info, directories
+from bnnup.strips import regroup
 
 CLASSIC, BIG = b"II*\0" + bytes(4), b"II+\0\x08\0\0\0" + bytes(8)  # headers
 CLASSIC_END = (1 << 32) - (1 << 28)  # bytes of pixels; what cannot be compressed grows a little
@@ -44,7 +45,7 @@ def write_tiff(
     directory[PLACES] = directory[SIZES] = (0,) * count
     directory.save(file)
     places, sizes, place = [], [], 0
-    for strip in _regroup(strips):
+    for strip in regroup(strips, ROWS):
         places.append(place)
         sizes.append(file.write(zlib.compress(_predict(strip))))
         place += sizes[-1]
@@ -52,19 +53,6 @@ def write_tiff(
     directory[PLACES], directory[SIZES] = tuple(places), tuple(sizes)
     file.seek(0)
     directory.save(file)
-
-
-def _regroup(strips: Iterable[NDArray[Any]]) -> Iterable[NDArray[Any]]:
-    """The same rows in strips of ROWS each, the last perhaps less."""
-    rest: NDArray[Any] | None = None
-    for strip in strips:
-        rest = strip if rest is None or not len(rest) else np.concatenate([rest, strip])
-        whole = len(rest) // ROWS * ROWS
-        for top in range(0, whole, ROWS):
-            yield rest[top : top + ROWS]
-        rest = rest[whole:]
-    if rest is not None and len(rest):
-        yield rest
 
 
 def _predict(strip: NDArray[Any]) -> bytes:

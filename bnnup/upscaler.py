@@ -1,6 +1,6 @@
 """The main job: a picture in, the same picture larger out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -137,7 +137,6 @@ class Upscaler:
         """The result of ``enlarge`` from top to bottom, never whole in memory."""
         _check(pixels)
         height, width = pixels.shape[:2]
-        white = np.float32(WHITES[pixels.dtype])
         halo = max(self.model.program.halo, MARGIN)
         if pixels.shape[2:] in ((2,), (4,)):
             pixels = fill_transparent(pixels, halo + 1)  # its rim shows a little
@@ -146,18 +145,26 @@ class Upscaler:
         if self.tile is None:  # strips of wide pictures would outgrow the tiles
             row_bytes = shape[1] * self.scale * pixels[0, 0].nbytes  # for a row of the input
             side = min(side, max(self.memory // 2 // row_bytes, TILES[-1]))
-        tiles = plan_tiles(height, width, side, halo)
+        tiles = list(plan_tiles(height, width, side, halo))
+        enlarged = self._enlarge_tiles(pixels[tile.outer] for tile in tiles)
         done = 0
         for (top, bottom), row in groupby(tiles, lambda t: (t.core[0].start, t.core[0].stop)):
             strip = np.empty(((bottom - top) * self.scale, *shape[1:]), pixels.dtype)
             for tile in row:
-                part = np.divide(pixels[tile.outer], white, dtype=np.float32)
-                enlarged = _quantize(self._enlarge_part(part), strip.dtype)
-                tile.place(enlarged, strip, self.scale, top)
+                tile.place(next(enlarged), strip, self.scale, top)
                 done += pixels[tile.core].shape[0] * pixels[tile.core].shape[1]
                 if progress is not None:
                     progress(done, height * width)
             yield strip
+
+    def enlarge_tile(self, pixels: NDArray[Sample]) -> NDArray[Sample]:
+        """The result of ``enlarge`` at once; what is transparent has been filled before."""
+        part = np.divide(pixels, np.float32(WHITES[pixels.dtype]), dtype=np.float32)
+        return _quantize(self._enlarge_part(part), pixels.dtype)
+
+    def _enlarge_tiles(self, tiles: Iterable[NDArray[Sample]]) -> Iterator[NDArray[Sample]]:
+        """What becomes of tiles, in their order."""
+        return map(self.enlarge_tile, tiles)
 
     def tile_side(self, shape: tuple[int, ...], halo: int) -> int:
         """``tile``, or the largest that ``memory`` allows for a result of this shape."""

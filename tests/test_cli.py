@@ -319,18 +319,20 @@ def test_progress_of_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    with progress.watch_pictures(3, quiet=False, say=pytest.fail) as watcher:
+    with progress.watch_pictures(quiet=False, say=pytest.fail) as watcher:
+        watcher.total = 3
+        watcher.alive(7)
         watcher.within("[b]a.jpg", 1, 2)
         watcher.finished(12.0)
         watcher.finished(0, "[red]b.jpg is broken")
     written = sys.stderr.getvalue()
-    for part in "2/3 pictures", "megapixels/s", "[red]b.jpg is broken":
+    for part in "2/3 pictures", "megapixels/s", "7 workers", "[red]b.jpg is broken":
         assert part in written
 
 
 def test_messages_come_through_without_a_bar() -> None:
     said: list[str] = []
-    with progress.watch_pictures(3, quiet=True, say=said.append) as watcher:
+    with progress.watch_pictures(quiet=True, say=said.append) as watcher:
         watcher.within("a.jpg", 1, 2)
         watcher.finished(12.0)
         watcher.finished(0, "b.jpg is broken")

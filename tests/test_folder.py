@@ -361,7 +361,7 @@ cli.main()
         ("formats", "encode", 9, False),  # twice a picture for the check; written, without a name
         ("ledger", "Ledger.finish", 3, True),  # in place, but not on record
         ("ledger", "Ledger.finish", 5, False),
-        ("ledger", "Ledger.begin", 1, False),
+        ("ledger", "_File.add", 1, False),
     ],
 )
 def test_killed_in_the_middle(

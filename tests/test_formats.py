@@ -449,3 +449,17 @@ def test_only_the_first_page_is_noted(run: Run, tmp_path: Path, bicubic: Path) -
     done = run("upscale", tmp_path / "in.tif", "-m", bicubic)
     assert done.code == 0
     assert "only the first of 2" in done.err
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp", "gif"])
+def test_files_do_not_depend_on_tiles(run: Run, tmp_path: Path, bicubic: Path, ending: str) -> None:
+    """Byte for byte: nor on machines, then, whose memory chooses the tiles."""
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 41, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"small.{ending}")
+    made = []
+    for tile in (None, 7, 33, 64, 149):
+        target = tmp_path / f"{tile}.{ending}"
+        options = [] if tile is None else ["--tile", tile]
+        run("upscale", tmp_path / f"small.{ending}", "-o", target, "-m", bicubic, *options)
+        made.append(target.read_bytes())
+    assert all(content == made[0] for content in made)

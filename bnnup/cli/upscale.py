@@ -1,7 +1,9 @@
 """``bnnup upscale``"""
 
 import json
-import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from bnnup.batch import Batch
     from bnnup.folder import Task
-    from bnnup.job import Work
+    from bnnup.job import Machine, Settings, Work
     from bnnup.size import Size
 
 Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
@@ -20,17 +22,26 @@ ModelName = Annotated[
         "-m", "--model", help="A model's name, a .safetensors file, or owner/repo on the Hub."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Work on a Ray cluster: its address, auto (find it) or local."
+    ),
+]
 SIZE, FORMAT, FOLDER, MACHINE = "Size of the result", "Files", "Folders", "Time and memory"
-PIPE = Path("-")
+PIPE = "-"
+FAILED = 100  # failures that are listed once more at the end
 
 
 def upscale(
     source: Annotated[
-        Path,
-        typer.Argument(metavar="IN", help="A picture, a folder of them, or - (standard input)."),
+        str,
+        typer.Argument(
+            metavar="IN", help="A picture, a folder of them, or - (standard input), also s3://…"
+        ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("-o", "--output", help="Where to write; beside the input if not given."),
     ] = None,
     factor: Annotated[
@@ -111,6 +122,7 @@ def upscale(
             min=0.001, help="Inputs that claim to be larger are refused.", rich_help_panel=MACHINE
         ),
     ] = 250,
+    cluster: Cluster = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Report as JSON on standard output, a line a picture.")
     ] = False,
@@ -119,14 +131,14 @@ def upscale(
 
     The same command goes on where an earlier one over a folder was interrupted.
     """
-    if source != PIPE and not os.path.exists(source):
-        raise typer.BadParameter(f"there is no {source}")
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
-    from bnnup import formats, image
-    from bnnup.batch import Batch
+    from bnnup import formats, image, paths
     from bnnup.job import Machine, Settings
 
+    place = None if source == PIPE else paths.to_path(source)
+    if place is not None and not paths.exists(place):
+        raise typer.BadParameter(f"there is no {source}")
     size = _read_size(factor, width, height, fit, megapixels)
     settings = Settings(
         size=size,
@@ -138,13 +150,40 @@ def upscale(
         strip=strip,
     )
     image.limit_megapixels(max_megapixels)
-    batch = Batch(settings, Machine(tile, memory << 20, threads))
-    if source.is_dir():
-        _upscale_folder(
-            batch, source, output, force, dry_run, as_json, include or (), exclude or ()
-        )
+    machine = Machine(tile, memory << 20, threads)
+    over = None if dry_run else cluster
+    if place is not None and paths.is_folder(place):
+        into = _folder_for(place, output, settings)
+        with _opened_batch(settings, machine, over, max_megapixels, place, into) as batch:
+            _upscale_folder(
+                batch, place, into, force, dry_run, as_json, include or (), exclude or ()
+            )
     else:
-        _upscale_picture(batch, source, output, force, dry_run, as_json)
+        target = _target_for(place, output, settings, force)
+        with _opened_batch(settings, machine, over, max_megapixels) as batch:
+            _upscale_picture(batch, place, target, dry_run, as_json)
+
+
+@contextmanager
+def _opened_batch(
+    settings: "Settings",
+    machine: "Machine",
+    cluster: str | None,
+    megapixels: float,
+    source: Path | None = None,
+    target: Path | None = None,
+) -> Iterator["Batch"]:
+    if cluster is None:
+        from bnnup.batch import Batch
+
+        yield Batch(settings, machine)
+        return
+    from bnnup.cluster_pictures import over_cluster
+
+    with over_cluster(
+        cluster, settings, machine, megapixels=megapixels, source=source, target=target
+    ) as batch:
+        yield batch
 
 
 def _read_size(
@@ -170,32 +209,35 @@ def _read_size(
     return size
 
 
+def _target_for(
+    source: Path | None, output: str | None, settings: "Settings", force: bool
+) -> Path | None:
+    """Where a picture's result goes; None is standard output."""
+    from bnnup import formats, paths
+
+    if output == PIPE or (output is None and source is None):
+        return None
+    if output is not None:
+        target = paths.to_path(output)
+    else:
+        assert source is not None
+        ending = formats.ending_for(settings.format) if settings.format else source.suffix
+        target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
+    if settings.format is None:
+        formats.format_of(target)
+    formats.check_writable(target, force=force)
+    return target
+
+
 def _upscale_picture(
-    batch: "Batch",
-    source: Path,
-    output: Path | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
+    batch: "Batch", source: Path | None, target: Path | None, dry_run: bool, as_json: bool
 ) -> None:
-    from bnnup import formats
     from bnnup.cli.progress import progress_bar
     from bnnup.errors import MediaError
     from bnnup.folder import Task
 
-    settings = batch.settings
-    target: Path | None = None
-    if output is None and source != PIPE:
-        ending = formats.ending_for(settings.format) if settings.format else source.suffix
-        target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
-    elif output is not None and output != PIPE:
-        target = output
-    if target is not None:
-        if settings.format is None:
-            formats.format_of(target)
-        formats.check_writable(target, force=force)
-    task = Task(None if source == PIPE else source, target)
-    with progress_bar(source.name, quiet=as_json) as show:
+    task = Task(source, target)
+    with progress_bar(PIPE if source is None else source.name, quiet=as_json) as show:
         batch.progress = lambda name, done, total: show(done, total)
         (work,) = batch.run([task], only_plan=dry_run)
     for note in work.notes:
@@ -209,67 +251,80 @@ def _upscale_picture(
         typer.echo(_to_line(work) if work.report is None else work.report.to_text(), err=True)
 
 
-def _upscale_folder(
-    batch: "Batch",
-    source: Path,
-    output: Path | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-    include: Any,
-    exclude: Any,
-) -> None:
-    from bnnup.folder import find_tasks
+def _folder_for(source: Path, output: str | None, settings: "Settings") -> Path:
+    """Where a folder's results go."""
+    from bnnup import paths
 
     if output == PIPE:
         raise typer.BadParameter("a folder of pictures cannot go to standard output")
-    if output is None:
-        whole = source.resolve()
-        output = whole.with_name(f"{whole.name}_{batch.settings.size.label}")
-    if not dry_run:
-        batch.prepare()
-    tasks = find_tasks(
-        source, output, include=include, exclude=exclude, format_name=batch.settings.format
-    )
-    works = _run_folder(batch, tasks, output, force, dry_run, as_json)
-    failed = [work for work in works if work.status == "failed"]
-    counts = {
-        status: sum(work.status == status for work in works)
-        for status in ("done", "planned", "skipped", "failed")
-    }
-    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    typer.echo(f"{output}: {summary or 'no pictures found'}", err=True)
-    for work in failed:
-        typer.secho(f"  {_to_line(work)}", fg="red", err=True)
-    if failed:
-        raise typer.Exit(1)
+    if output is not None:
+        return paths.to_path(output)
+    whole = source.resolve()
+    return whole.with_name(f"{whole.name}_{settings.size.label}")
 
 
-def _run_folder(
-    batch: "Batch", tasks: list["Task"], output: Path, force: bool, dry_run: bool, as_json: bool
-) -> list["Work"]:
-    """Runs and reports each picture as it is finished."""
-    from bnnup.cli.progress import watch_pictures
+def _upscale_folder(
+    batch: "Batch",
+    source: Path,
+    output: Path,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> None:
+    from bnnup.cli.progress import counting, watch_pictures
+    from bnnup.folder import find_tasks
     from bnnup.ledger import opened
 
-    works = []
+    if not dry_run:
+        batch.prepare()
+
+    def tasks() -> Iterator["Task"]:
+        return find_tasks(
+            source, output, include=include, exclude=exclude, format_name=batch.settings.format
+        )
+
+    counts: Counter[str] = Counter()
+    failed: list[str] = []
     with (
         opened(output, read_only=dry_run) as ledger,
-        watch_pictures(len(tasks), quiet=as_json, say=lambda text: warn(text, "error")) as watcher,
+        watch_pictures(quiet=as_json, say=lambda text: warn(text, "error")) as watcher,
+        counting(watcher, tasks),
     ):
         batch.progress = watcher.within
-        for work in batch.run(tasks, ledger, force=force, only_plan=dry_run):
-            works.append(work)
-            message = _to_line(work) if work.status == "failed" else ""
+
+        def tell(workers: int) -> None:
+            watcher.alive(workers)
+            if as_json:
+                typer.echo(json.dumps({"progress": watcher.to_dict()}))
+
+        batch.waiting = tell
+        for work in batch.run(tasks(), ledger, force=force, only_plan=dry_run):
+            counts[work.status] += 1
+            line = _to_line(work)
+            if work.status == "failed" and len(failed) < FAILED:
+                failed.append(line)
             area = work.size[0] * work.size[1] / 1e6 if work.status == "done" else 0
-            watcher.finished(area, message)
+            watcher.finished(area, line if work.status == "failed" else "")
             for note in work.notes:
                 warn(f"{work.task.name}: {note}", "note")
             if as_json:
                 typer.echo(json.dumps(_to_dict(work)))
             elif dry_run:
-                typer.echo(_to_line(work))
-    return works
+                typer.echo(line)
+        batch.wait()
+    statuses = ("done", "planned", "skipped", "failed")
+    summary = ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
+    typer.echo(f"{output}: {summary or 'no pictures found'}", err=True)
+    for line in failed:
+        typer.secho(f"  {line}", fg="red", err=True)
+    if counts["failed"] > len(failed):
+        typer.secho(
+            f"  and {counts['failed'] - len(failed)} more, as told above", fg="red", err=True
+        )
+    if failed:
+        raise typer.Exit(1)
 
 
 def _to_line(work: "Work") -> str:

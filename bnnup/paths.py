@@ -1,0 +1,112 @@
+"""Paths that need not be local: s3://, gs://, hf://, memory:// and whatever fsspec knows.
+
+A remote path behaves as a ``pathlib.Path`` in all that bnnup does with paths, and is
+typed as one; what differs between the two is here and nowhere else.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, cast
+
+from bnnup.errors import MediaError
+
+# Where a file appears whole when it has arrived, and moving it would copy it.
+ATOMIC = {"abfs", "abfss", "az", "gcs", "gs", "hf", "memory", "s3", "s3a"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a folder holds; ``is_folder`` is one to go into: links to folders are neither."""
+
+    name: str
+    is_folder: bool
+    is_file: bool
+
+
+def to_path(text: str) -> Path:
+    """A local path, or a remote one if it begins like "s3://".
+
+    Raises MediaError if nothing is installed that knows such places.
+    """
+    protocol, mark, rest = text.partition("://")
+    if not mark:
+        return Path(text)
+    if protocol in ("file", "local"):
+        return Path(rest)
+    from fsspec.registry import known_implementations
+    from upath import UPath
+
+    try:
+        path = UPath(text, use_listings_cache=False)  # or listings would fill the memory
+        path.fs  # noqa: B018  # is made, or not
+    except ImportError as error:
+        package = known_implementations[protocol]["class"].partition(".")[0]
+        remedy = str(error) if package == "fsspec" else f"pip install {package}"
+        raise MediaError(f"{protocol}:// needs another package: {remedy}") from error
+    except Exception as error:  # credentials, names: as varied as the places
+        raise MediaError(f"{text} is no place that is known: {error}") from error
+    return cast(Path, path)
+
+
+def is_local(path: Path) -> bool:
+    return isinstance(path, Path)
+
+
+def is_private(path: Path) -> bool:
+    """Whether no other process sees what lies there."""
+    return not is_local(path) and _remote(path).protocol == "memory"
+
+
+def absolute(path: Path) -> str:
+    """One text for all ways to write a path."""
+    return os.path.realpath(path) if is_local(path) else str(path)
+
+
+def exists(path: Path) -> bool:
+    return os.path.exists(path) if is_local(path) else path.exists()
+
+
+def is_folder(path: Path) -> bool:
+    return os.path.isdir(path) if is_local(path) else path.is_dir()
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """What a folder holds, in no order; OSError if it cannot be read.
+
+    Local folders are read bit by bit, remote ones as a whole.
+    """
+    if is_local(folder):
+        with os.scandir(folder) as found:
+            for entry in found:
+                yield Entry(entry.name, entry.is_dir(follow_symlinks=False), entry.is_file())
+        return
+    remote = _remote(folder)
+    for fact in remote.fs.ls(remote.path, detail=True):
+        name = fact["name"].rstrip("/").rpartition("/")[2]
+        if fact["name"].strip("/") != remote.path.strip("/"):  # some stores list the folder itself
+            yield Entry(name, fact["type"] == "directory", fact["type"] == "file")
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file to read that can seek: a remote one is fetched at once."""
+    return path.open("rb") if is_local(path) else BytesIO(path.read_bytes())
+
+
+def upload(file: str, path: Path, token: str) -> None:
+    """A local file to ``path``, which is there whole or not at all."""
+    remote = _remote(path)
+    if remote.protocol in ATOMIC:
+        remote.fs.put_file(file, remote.path)
+        return
+    remote.fs.makedirs(remote.parent.path, exist_ok=True)
+    temporary = path.with_name(f".{token}.tmp")
+    remote.fs.put_file(file, _remote(temporary).path)
+    remote.fs.mv(_remote(temporary).path, remote.path)
+
+
+def _remote(path: Path) -> Any:
+    """As the UPath that it is."""
+    return path
