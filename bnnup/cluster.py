@@ -27,7 +27,8 @@ Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
 TRIES = 3  # of a unit
-STARTS = 5  # of workers one after the other that may fail before there is one
+STARTS = 5  # of workers that may fail one after the other
+PATIENCE = 60.0  # seconds without a worker in which those that are started may be lost
 REACHABLE = 10.0  # seconds in which a cluster answers
 PERIOD = 2.0  # seconds between looks at which machines there are
 QUIET = {  # Ray's environment, before it is imported
@@ -105,6 +106,7 @@ class Workers(Generic[Unit, Result]):
         self._free: list[dict[_Worker, None]] = [{} for _ in range(queued)]  # by units they have
         self._failed_starts = 0
         self._looked = 0.0  # when
+        self._began = time.monotonic()
         self._done: SimpleQueue[tuple[_Worker, _Job | None, Future[Any]]] = SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -113,6 +115,10 @@ class Workers(Generic[Unit, Result]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all workers, whatever they are doing."""
         for worker in [*self._workers]:
             self._dismiss(worker)
 
@@ -205,20 +211,23 @@ class Workers(Generic[Unit, Result]):
 
     def _welcome(self, worker: "_Worker", future: "Future[Any]") -> None:
         """A worker that is ready, or never will be."""
-        if error := future.exception():
+        error = future.exception()  # of the machine that should have started it
+        answer = _Answer(error=_last_line(error)) if error else future.result()
+        if answer.stop is not None:
+            raise answer.stop
+        if answer.error:
             self._dismiss(worker)
-            self._failed_starts += 1
-            if self._failed_starts >= STARTS and not self.alive:
-                raise ClusterError(f"no worker could be started: {_last_line(error)}")
+            self._failed_starts += error is None
+            lost = time.monotonic() - self._began > PATIENCE
+            if not self.alive and (lost or self._failed_starts >= STARTS):
+                raise ClusterError(f"no worker could be started: {answer.error}")
             return
-        version, problem = future.result()
-        if problem is not None:
-            raise problem
+        version = answer.result
         if version != __version__:
             raise ClusterError(
                 f"a machine of the cluster has bnnup {version}, not {__version__}; install the same"
             )
-        worker.ready, self._failed_starts = True, 0
+        worker.ready, self._failed_starts, self._began = True, 0, time.monotonic()
         self._free[0][worker] = None
 
     def _free_worker(self) -> "_Worker | None":
@@ -335,27 +344,30 @@ class _Runner:
     """A worker where it works."""
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
-        self._problem: BnnupError | None = None
-        try:
-            self._work = make()
-        except BnnupError as error:
-            self._problem = _bare(error)
+        self._make = make
 
-    def start(self) -> tuple[str, BnnupError | None]:
-        return __version__, self._problem
+    def start(self) -> _Answer:
+        try:
+            self._work = self._make()
+            return _Answer(__version__)
+        except Exception as error:
+            return self._explain(error)
 
     def work(self, unit: Any) -> _Answer:
         try:
             return _Answer(self._work(unit))
         except Exception as error:
-            if isinstance(error, BnnupError) and not isinstance(error, MediaError):
-                return _Answer(stop=_bare(error))
-            if is_full(error):
-                return _Answer(stop=FullError(str(error)))
-            if isinstance(error, MediaError):
-                return _Answer(error=str(error))
-            kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-            return _Answer(error=kind + reason(error), again=True)
+            return self._explain(error)
+
+    def _explain(self, error: Exception) -> _Answer:
+        if isinstance(error, BnnupError) and not isinstance(error, MediaError):
+            return _Answer(stop=_bare(error))
+        if is_full(error):
+            return _Answer(stop=FullError(str(error)))
+        if isinstance(error, MediaError):
+            return _Answer(error=str(error))
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        return _Answer(error=kind + reason(error), again=True)
 
 
 def _bare(error: BnnupError) -> BnnupError:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnnup import image, paths
 from bnnup.batch import Batch, token
 from bnnup.cluster import Outcome, Workers, connected
-from bnnup.errors import ClusterError, MediaError
+from bnnup.errors import BnnupError, ClusterError, MediaError
 from bnnup.files import temporary_for
 from bnnup.folder import Known, Task
 from bnnup.job import Machine, Settings, Work
@@ -116,7 +116,10 @@ class PictureWorker(Batch):
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
             path.write_bytes(self._models[scale])
-            return super()._load(scale, str(path))
+            try:
+                return super()._load(scale, str(path))
+            except BnnupError as error:  # as it would be said where the file is
+                raise type(error)(str(error).replace(str(path), self.settings.model)) from None
 
 
 def check_visible(place: str, mark: str = "") -> None:
@@ -154,17 +157,23 @@ class ClusterBatch(Batch):
             return
         feed = _Feed(ledger.announced(tasks, force=force))
         large: list[Task] = []
-        for outcome in self.workers.run(feed, waiting=self.wait):
-            work = _to_work(outcome)
-            if work.status == "stale":
-                feed.again.append(_begun(work.task, ledger))
-            elif work.status == "large":
-                large.append(work.task)
-            else:
-                if work.status == "done" and work.task.target is not None:
-                    ledger.finish(work.task.target, work.key, work.bytes)
-                ledger.settle(work.task, work.status)
-                yield work
+        try:
+            for outcome in self.workers.run(feed, waiting=self.wait):
+                work = feed.take_back(outcome)
+                if work.status == "stale":
+                    feed.again.append(_begun(work.task, ledger))
+                elif work.status == "large":
+                    large.append(work.task)
+                else:
+                    if work.status == "done" and work.task.target is not None:
+                        ledger.finish(work.task.target, work.key, work.bytes)
+                    ledger.settle(work.task, work.status)
+                    yield work
+        finally:
+            if feed.given:
+                self.workers.close()
+            for task in feed.given:
+                _remove_rest(task)
         yield from super().run(large, ledger, force=force)
 
     def wait(self) -> None:
@@ -212,17 +221,30 @@ class SpreadUpscaler(Upscaler):
 
 
 class _Feed:
-    """Tasks, and those that are to be done over."""
+    """Tasks, and those that are to be done over; ``given`` are those that workers have."""
 
     def __init__(self, tasks: Iterator[Task]) -> None:
         self._tasks = tasks
         self.again: deque[Task] = deque()
+        self.given: set[Task] = set()
 
     def __iter__(self) -> Iterator[Unit]:
         return self
 
     def __next__(self) -> Unit:
-        return self.again.popleft() if self.again else next(self._tasks)
+        task = self.again.popleft() if self.again else next(self._tasks)
+        self.given.add(task)
+        return task
+
+    def take_back(self, outcome: Outcome[Unit, Any]) -> Work:
+        """What became of a picture, also if its workers never told."""
+        task = outcome.unit
+        assert isinstance(task, Task)
+        self.given.discard(task)
+        if isinstance(outcome.result, Work):
+            return outcome.result
+        _remove_rest(task)
+        return Work(task, "failed", outcome.error)
 
 
 def _begun(task: Task, ledger: Ledger) -> Task:
@@ -232,13 +254,8 @@ def _begun(task: Task, ledger: Ledger) -> Task:
     return replace(task, known=Known(begun=True))
 
 
-def _to_work(outcome: Outcome[Unit, Any]) -> Work:
-    """What became of a picture, also if its workers never told."""
-    task = outcome.unit
-    assert isinstance(task, Task)
-    if isinstance(outcome.result, Work):
-        return outcome.result
+def _remove_rest(task: Task) -> None:
+    """What a worker that died, or was stopped, may have left of a result."""
     if task.target is not None and paths.is_local(task.target):
         with suppress(OSError):
             temporary_for(task.target, token(task)).unlink(missing_ok=True)
-    return Work(task, "failed", outcome.error)

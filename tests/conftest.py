@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_server import published, server  # noqa: F401
+from nodes import nodes  # noqa: F401
 from PIL import Image
 
 from bnnup import cli

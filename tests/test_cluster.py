@@ -11,23 +11,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
-pytest.importorskip("ray", reason="no Ray for this Python: pip install 'bnnup[cluster]'")
+from nodes import add_node
 
 from bnnup import cluster as module
 from bnnup.cluster import TRIES, Outcome, Workers, connected
 from bnnup.errors import BackendError, ClusterError, FullError, MediaError, ModelNotFoundError
 
-os.environ.update(module.QUIET)
-
-from ray.cluster_utils import Cluster
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
-
-STORE = 100 << 20  # bytes; Ray's default is a third of the memory
 
 
 # Functions travel by name to workers, where this file is not: only what is made in a
@@ -40,28 +36,17 @@ def square() -> Callable[[int], int]:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Cluster]:
-    """A head without cores, and two nodes with one each."""
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "object_store_memory": STORE,
-            "include_dashboard": False,
-        },
-    )
-    for _ in range(2):
-        made.add_node(num_cpus=1, object_store_memory=STORE)
-    with connected(made.address):
-        yield made
-    made.shutdown()
+def driver(nodes: "Cluster") -> Iterator["Cluster"]:
+    """The cluster, connected."""
+    with connected(nodes.address):
+        yield nodes
 
 
 Make = Callable[..., Workers[Any, Any]]
 
 
 @pytest.fixture
-def workers(nodes: Cluster) -> Iterator[Make]:
+def workers(driver: "Cluster") -> Iterator[Make]:
     """Makes workers whose work is a function."""
     opened: list[Workers[Any, Any]] = []
 
@@ -209,7 +194,7 @@ def test_a_full_disk_ends_the_job(workers: Make, number: int, wrapped: bool) -> 
         [*workers(work).run(range(9))]
 
 
-def test_a_worker_that_cannot_be_made(nodes: Cluster) -> None:
+def test_a_worker_that_cannot_be_made(driver: "Cluster") -> None:
     def broken() -> Callable[[int], int]:
         raise ModelNotFoundError("no model here")
 
@@ -220,7 +205,7 @@ def test_a_worker_that_cannot_be_made(nodes: Cluster) -> None:
         [*crew.run(range(3))]
 
 
-def test_workers_that_die_when_they_are_made(nodes: Cluster, monkeypatch: Any) -> None:
+def test_workers_that_die_when_they_are_made(driver: "Cluster", monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "PERIOD", 0.05)
     monkeypatch.setattr(module, "STARTS", 2)
 
@@ -235,7 +220,7 @@ def test_workers_that_die_when_they_are_made(nodes: Cluster, monkeypatch: Any) -
 
 
 def test_a_node_that_dies_and_one_that_joins(
-    nodes: Cluster, workers: Make, monkeypatch: Any
+    driver: "Cluster", workers: Make, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(module, "PERIOD", 0.2)
 
@@ -251,21 +236,21 @@ def test_a_node_that_dies_and_one_that_joins(
             yield number
             number += 1
 
-    extra = nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    extra = add_node(driver)
     crew = workers(work, queued=2)
-    alive, found = [0], []
+    found, phases = [], [3, 2, 3]  # workers that are waited for
     for outcome in crew.run(units()):
         assert not outcome.error
         found.append(outcome.result)
-        if crew.alive != alive[-1]:
-            alive.append(crew.alive)
-        if alive[-1] == 3 and alive.count(3) == 1 and extra is not None:
-            nodes.remove_node(extra, allow_graceful=False)
-            extra = None
-        if alive[-2:] == [3, 2]:
-            nodes.add_node(num_cpus=1, object_store_memory=STORE)
-            alive.append(2)
-        at_work = at_work and alive.count(3) < 2
+        if not phases or crew.alive != phases[0]:
+            continue
+        phases.pop(0)
+        if len(phases) == 2:
+            driver.remove_node(extra, allow_graceful=False)
+        elif len(phases) == 1:
+            extra = add_node(driver)
+        at_work = bool(phases)
+    driver.remove_node(extra)
     assert sorted(number for number, _ in found) == [*range(len(found))]
     assert len({process for _, process in found}) == 4
 
