@@ -1,13 +1,18 @@
 """From a file to frames: whole, planar, and of the wanted part only."""
 
+from __future__ import annotations
+
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
 from av.filter import Graph
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -28,6 +33,9 @@ PLANAR = {
 }
 
 
+TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
+
+
 @dataclass(frozen=True)
 class Cut:
     """What of a film is wanted, in seconds from its beginning, and how it is to be read."""
@@ -37,11 +45,17 @@ class Cut:
     deinterlace: bool = False
     pix_fmt: str | None = None
 
+    def is_early(self, seconds: float) -> bool:
+        """Whether a moment of the film comes before the wanted part; some begin before 0."""
+        return self.start > 0 and seconds < self.start
+
+    def is_late(self, seconds: float) -> bool:
+        """Whether it comes after the wanted part."""
+        return self.duration is not None and seconds >= self.start + self.duration
+
     def contains(self, seconds: float) -> bool:
-        """Whether a moment of the film is wanted; some begin before their beginning."""
-        is_early = self.start > 0 and seconds < self.start
-        is_late = self.duration is not None and seconds >= self.start + self.duration
-        return not (is_early or is_late)
+        """Whether it is wanted."""
+        return not (self.is_early(seconds) or self.is_late(seconds))
 
 
 @contextmanager
@@ -62,13 +76,13 @@ def opened(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def find_video(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not a cover picture."""
+def find_video(container: InputContainer, path: Path, *, threads: bool = True) -> VideoStream:
+    """The first video stream that is not a cover picture, to be decoded by threads or by none."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
                 raise MediaError(f"{path}: nothing here can decode its video; convert it first")
-            stream.thread_type = "AUTO"
+            stream.thread_type = "AUTO" if threads else "NONE"
             return stream
     raise MediaError(f"{path} has no video stream: there is nothing to enlarge")
 
@@ -80,14 +94,52 @@ class Damage:
     packets: int = 0
 
 
+def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | None = None) -> None:
+    """Has packets come from the key frame that is decoded at ``seek`` on, or somewhat before.
+
+    ``seek`` counts the stream's time base; None is where the wanted part begins. Where
+    nothing can be jumped over, packets come from the film's beginning.
+    """
+    with suppress(av.FFmpegError):
+        if seek is not None:
+            container.seek(seek, stream=stream)
+        elif cut.start and not container.format.flags & TS_DISCONT:  # which finds no key frames
+            container.seek((container.start_time or 0) + int(cut.start * av.time_base))
+
+
+def read_packets(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator[Packet[Any]]:
+    """Packets up to where nothing more can be read."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            damage.packets += 1
+            return
+        if packet is None or (packet.size == 0 and packet.dts is None):
+            return
+        if packet.size:  # AVI has empty ones for frames that were dropped
+            yield packet
+
+
 def decode(
-    container: InputContainer, cut: Cut, damage: Damage
+    container: InputContainer,
+    cut: Cut,
+    damage: Damage,
+    seek: int | None = None,
+    *,
+    threads: bool = True,
 ) -> Generator[VideoFrame, None, None]:
-    """Decoded frames of the wanted part, planar and progressive, durations in their time base."""
-    stream = find_video(container, Path(container.name.removeprefix("file:")))
+    """Decoded frames of the wanted part, planar and progressive, durations in their time base.
+
+    ``seek`` leaves out what comes before, as ``jump`` has it.
+    """
+    path = Path(container.name.removeprefix("file:"))
+    stream = find_video(container, path, threads=threads)
     begin = container.start_time or 0
-    if cut.start:
-        container.seek(begin + int(cut.start * av.time_base))
+    jump(container, stream, cut, seek)
     graph: Graph | None = None
     for frame in _decode_packets(container, stream, damage):
         if frame is None:
@@ -97,7 +149,7 @@ def decode(
             return
         seconds = None if frame.time is None else frame.time - begin / av.time_base
         if seconds is not None and not cut.contains(seconds):
-            if seconds < cut.start:
+            if cut.is_early(seconds):
                 continue
             # What is decoded comes in the order of presentation: nothing wanted follows.
             if graph is not None:
@@ -122,18 +174,9 @@ def _decode_packets(
     container: InputContainer, stream: VideoStream, damage: Damage
 ) -> Iterator[VideoFrame | None]:
     """Frames, then None. Damaged packets are counted and left out, as players do."""
-    packets = container.demux(stream)
-    while True:
+    for packet in chain(read_packets(container, stream, damage), [None]):
         try:
-            packet = next(packets, None)
-        except av.FFmpegError:  # nothing more can be read
-            damage.packets += 1
-            packet = None
-        is_last = packet is None or (packet.size == 0 and packet.dts is None)
-        if packet is not None and packet.size == 0 and not is_last:
-            continue  # AVI's way to say that a frame was dropped
-        try:
-            for frame in stream.decode(None if is_last else packet):
+            for frame in stream.decode(packet):
                 if frame.time_base is None and stream.time_base is not None:
                     frame.time_base = stream.time_base
                 yield frame
@@ -141,9 +184,7 @@ def _decode_packets(
             pass
         except av.FFmpegError:
             damage.packets += 1
-        if is_last:
-            yield None
-            return
+    yield None
 
 
 def _planar(frame: VideoFrame, pix_fmt: str | None) -> VideoFrame:

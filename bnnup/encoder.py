@@ -14,6 +14,7 @@ from bnnup.film import Colors
 from bnnup.planes import PlaneFormat, read_pix_fmt
 
 PROGRESSIVE = 1  # libav's AV_FIELD_PROGRESSIVE
+THREADS = 8  # the same on every machine: encoded pictures depend on it
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Encoding:
         context.framerate = self.rate
         context.field_order = PROGRESSIVE
         context.bit_rate = 0
+        context.thread_count, context.thread_type = THREADS, "FRAME"
         if self.aspect:
             context.sample_aspect_ratio = self.aspect
         context.colorspace = self.colors.space
@@ -137,11 +139,13 @@ def choose_options(
 
 
 def _parameters(codec: Codec, colors: Colors) -> dict[str, str]:
-    """What an encoder only takes in its own words: HDR metadata, and that it be quiet."""
+    """What an encoder only takes in its own words: HDR metadata, threads, that it be quiet."""
     params: dict[str, str] = {}
     light = colors.light and struct.unpack("=2I", colors.light[:8])
     if codec.encoder == "libx265":
         params["log-level"] = "none"
+        params |= {"pools": str(THREADS), "frame-threads": str(THREADS // 2)}
+        params["info"] = "0"  # which names the CPU
     fields = {"libx264": "cll", "libx265": "max-cll", "libsvtav1": "content-light"}
     if colors.mastering and codec.encoder in fields:
         primaries = mastering_display(colors.mastering, floats=codec.encoder == "libsvtav1")

@@ -16,14 +16,13 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from bnnup.decoder import Cut, Damage, decode, find_video, opened
+from bnnup.decoder import TS_DISCONT, Cut, Damage, decode, find_video, opened
 from bnnup.errors import MediaError
 from bnnup.frames import side_data
 from bnnup.planes import LOCATIONS, PlaneFormat, read_pix_fmt
 
 # libav's numbers
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-TS_DISCONT = 0x200  # AVFMT_TS_DISCONT
 LATE = Fraction(1)  # seconds by which a timestamp may fall back before a film is damaged
 
 
@@ -66,6 +65,11 @@ class Film:
     frames: int
     tags: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def step(self) -> int:
+        """From one frame to the next at a constant rate, in the time base."""
+        return max(round(1 / self.rate / self.time_base), 1)
+
 
 def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
     """Reads the header and the first wanted frame. MediaError says what stands against it.
@@ -73,10 +77,11 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
     ``keep_clock`` has transport streams keep their times, too, which begin anywhere.
     """
     with opened(path) as container:
-        stream = find_video(container, path)
+        stream = find_video(container, path, threads=False)
         tags = _data_tags(container)
         begin = Fraction(container.start_time or 0, av.time_base)
-        with closing(decode(container, cut, Damage())) as frames:
+        # What a thread of the decoder says to libav's log while it is ended would never return.
+        with closing(decode(container, cut, Damage(), threads=False)) as frames:
             first = next(frames, None)
         if first is None:
             raise MediaError(f"{path} holds no frame that can be decoded in the wanted part")
@@ -180,25 +185,28 @@ def _location(frame: VideoFrame) -> str | None:
     return match[1] if match and match[1] in LOCATIONS else None
 
 
-def read_frames(film: Film, cut: Cut, damage: Damage) -> Generator[VideoFrame, None, None]:
+def read_frames(
+    film: Film, cut: Cut, damage: Damage, seek: int | None = None
+) -> Generator[VideoFrame, None, None]:
     """The wanted frames in the order of presentation, with strictly rising timestamps.
 
-    ``pts`` count the film's ``time_base``, as in the file.
+    ``pts`` count the film's ``time_base``, as in the file; ``seek`` is that of ``decode``.
     """
     last: int | None = None
-    with opened(film.path) as container, closing(decode(container, cut, damage)) as frames:
-        for number, frame in enumerate(frames, start=1):
+    with opened(film.path) as container, closing(decode(container, cut, damage, seek)) as frames:
+        for frame in frames:
+            pts = _timestamp(frame, film, last)
+            seconds = float(pts * film.time_base - film.begin)
             kind = frame.width, frame.height, _pix_fmt(frame)
             if kind != (film.width, film.height, film.pix_fmt):
                 raise MediaError(
-                    f"the film changes to {kind[0]}×{kind[1]} {kind[2]} at frame {number}; take it "
-                    "in parts, with --start and --duration"
+                    f"the film changes to {kind[0]}×{kind[1]} {kind[2]} at {seconds:.2f} s; take "
+                    "it in parts, with --start and --duration"
                 )
-            pts = _timestamp(frame, film, last)
             if last is not None and pts <= last:
                 if (last - pts) * film.time_base > LATE:
                     raise MediaError(
-                        f"time runs backwards at frame {number}; write the film anew first: "
+                        f"time runs backwards at {seconds:.2f} s; write the film anew first: "
                         "ffmpeg -i IN -c copy OUT"
                     )
                 pts = last + 1
@@ -211,7 +219,7 @@ def _timestamp(frame: VideoFrame, film: Film, last: int | None) -> int:
     """When a frame is shown, in the film's time base; at a constant rate if it does not say."""
     if frame.pts is not None:
         return round(frame.pts * _base(frame, film) / film.time_base)
-    return 0 if last is None else last + max(round(1 / film.rate / film.time_base), 1)
+    return 0 if last is None else last + film.step
 
 
 def _base(frame: VideoFrame, film: Film) -> Fraction:

@@ -2,22 +2,24 @@
 
 Beside the output ``clip.mp4`` lies, until that is complete, a folder ``clip.mp4.part``:
 ``job.json`` says what is being made, ``000000.seg`` and so on are whole segments, each
-an encoder's output from a key frame to its end. A segment that is being written ends
-in ``.tmp``.
+an encoder's output from a key frame to its end, made in any order and anywhere. What
+is being written ends in ``.tmp``.
 
 A segment file is the encoder's header, then packets in the order of decoding, each
-led by its numbers; all little-endian. Nothing is rounded: times count the film's own
-time base.
+led by its numbers, then the seam; all little-endian. Nothing is rounded: times count
+the film's own time base.
 """
 
 import json
 import os
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -25,6 +27,24 @@ from bnnup.errors import MediaError
 
 LENGTH = struct.Struct("<Q")
 NUMBERS = struct.Struct("<qqQ?")  # presentation time, duration, bytes, key frame
+SEAM = struct.Struct("<8s8sQ?")
+RESULT = "result"  # and the target's extension: moved to the target when complete
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How a segment fits its neighbours.
+
+    ``first`` and ``following`` are digests of its first decoded frame and of the one
+    that follows its last: at a seam both sides have seen the same frame, or decoding
+    did not begin where it should. ``exact``: it began at the beginning, jumping over
+    nothing. ``damaged`` packets were left out.
+    """
+
+    first: bytes
+    following: bytes
+    damaged: int
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -43,13 +63,18 @@ class SegmentWriter:
 
     def __init__(self, path: Path, header: bytes) -> None:
         self._path = path
-        self._temporary = path.with_suffix(".tmp")
+        # Two workers may be at it, one of them given up as lost.
+        self._temporary = path.with_name(f"{path.stem}-{token_hex(4)}.tmp")
         self._file: BinaryIO = self._temporary.open("wb")
         self._file.write(LENGTH.pack(len(header)) + header)
 
     def write(self, chunk: Chunk) -> None:
         numbers = NUMBERS.pack(chunk.pts, chunk.duration, len(chunk.data), chunk.is_key)
         self._file.write(numbers + chunk.data)
+
+    def close(self, seam: Seam) -> None:
+        """The end, without which a segment is not whole."""
+        self._file.write(SEAM.pack(seam.first, seam.following, seam.damaged, seam.exact))
 
     @property
     def size(self) -> int:
@@ -74,11 +99,14 @@ class SegmentWriter:
 
 @dataclass(frozen=True)
 class Segment:
-    """A whole segment: ``times`` are the frames', in the order of decoding."""
+    """A whole segment: ``times`` are the frames', in the order of decoding, ``end`` their last."""
 
     path: Path
+    size: int
     header: bytes
     times: tuple[int, ...]
+    end: int | None
+    seam: Seam
 
     @classmethod
     def open(cls, path: Path) -> "Segment":
@@ -86,13 +114,15 @@ class Segment:
         size = path.stat().st_size
         with path.open("rb") as file:
             header = _exactly(file, *LENGTH.unpack(_exactly(file, LENGTH.size)))
-            times = []
-            while file.tell() < size:
-                pts, _, length, _ = NUMBERS.unpack(_exactly(file, NUMBERS.size))
+            times, end = [], None
+            while file.tell() < size - SEAM.size:
+                pts, duration, length, _ = NUMBERS.unpack(_exactly(file, NUMBERS.size))
                 times.append(pts)
+                end = pts + duration if end is None else max(end, pts + duration)
                 if file.seek(length, os.SEEK_CUR) > size:
                     raise ValueError(f"{path} was cut")
-        return cls(path, header, tuple(times))
+            seam = Seam(*SEAM.unpack(_exactly(file, SEAM.size)))
+        return cls(path, size, header, tuple(times), end, seam)
 
     @property
     def delay(self) -> int:
@@ -123,6 +153,7 @@ def join(segments: list[Segment]) -> Iterator[Chunk]:
     order of decoding is shown; the first ones as long before the first frame as the
     ones after it follow it. Each encoder counts its own, which would overlap.
     """
+    segments = [segment for segment in segments if segment.times]
     delay = max((segment.delay for segment in segments), default=0)
     waiting: deque[int] = deque()
     early: list[int] = []
@@ -142,41 +173,42 @@ def unfinished(target: Path) -> Path:
 
 
 class WorkFolder:
-    """The folder beside ``target`` that holds what is done of ``job``."""
+    """A folder that holds what is done of a job: segments by number."""
 
-    def __init__(self, target: Path, job: dict[str, Any]) -> None:
-        self.path = unfinished(target)
-        self.result = self.path / f"result{target.suffix}"  # moved to the target when complete
-        self._job = json.dumps(job, indent=1, sort_keys=True)
-        self.segments: list[Segment] = []
+    DESCRIPTION = "job.json"
 
-    def prepare(self, *, discard: bool) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.segments: dict[int, Segment] = {}
+
+    def prepare(self, job: dict[str, Any], *, discard: bool) -> None:
         """Finds what an earlier run of the same job has done.
 
         Another job's work is MediaError, unless ``discard``.
         """
-        description = self.path / "job.json"
+        text, description = json.dumps(job, indent=1, sort_keys=True), self.path / self.DESCRIPTION
         self.path.mkdir(exist_ok=True)
         if not description.exists() and any(self.path.iterdir()):
             raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
-        if description.exists() and description.read_text("utf-8") == self._job:
-            self._find_segments()
+        if description.exists() and description.read_text("utf-8") == text:
+            for path in self.path.glob("*.tmp"):
+                path.unlink(missing_ok=True)
+            for path in self.path.glob("*.seg"):
+                with suppress(ValueError):  # cut off by a power cut
+                    self.segments[int(path.stem)] = Segment.open(path)
             return
-        if self._name(0).exists() and not discard:
+        if any(self.path.glob("*.seg")) and not discard:
             raise MediaError(
                 f"{self.path} holds unfinished work with another input, model or options; finish "
                 "that first, or discard it with --force"
             )
         self.clear()
         self.path.mkdir(exist_ok=True)
-        description.write_text(self._job, "utf-8")
+        description.write_text(text, "utf-8")
 
-    def _find_segments(self) -> None:
-        while (path := self._name(len(self.segments))).exists():
-            try:
-                self.segments.append(Segment.open(path))
-            except ValueError:
-                return
+    def result(self, suffix: str) -> Path:
+        """Where the output is written to, before it is complete."""
+        return self.path / (RESULT + suffix)
 
     def _name(self, number: int) -> Path:
         return self.path / f"{number:06}.seg"
@@ -184,20 +216,42 @@ class WorkFolder:
     @property
     def frames(self) -> int:
         """Frames in whole segments."""
-        return sum(len(segment.times) for segment in self.segments)
+        return sum(len(segment.times) for segment in self.segments.values())
 
     @property
     def size(self) -> int:
         """Bytes in whole segments."""
-        return sum(segment.path.stat().st_size for segment in self.segments)
+        return sum(segment.size for segment in self.segments.values())
 
-    def begin(self, header: bytes) -> SegmentWriter:
-        """A writer of the next segment; call ``finish`` when it is closed."""
-        return SegmentWriter(self._name(len(self.segments)), header)
+    @property
+    def in_order(self) -> list[Segment]:
+        """All segments of a film whose every span has been made."""
+        return [self.segments[number] for number in range(len(self.segments))]
 
-    def finish(self) -> None:
-        """Takes up the segment that was written last."""
-        self.segments.append(Segment.open(self._name(len(self.segments))))
+    def begin(self, number: int, header: bytes) -> SegmentWriter:
+        """A writer of a segment; call ``finish`` when it is closed."""
+        return SegmentWriter(self._name(number), header)
+
+    def finish(self, number: int) -> None:
+        """Takes up a segment that has been written."""
+        self.segments[number] = Segment.open(self._name(number))
+
+    def misfits(self) -> list[int]:
+        """Numbers of segments before which a frame is not what the one before saw there.
+
+        They have to be made anew, exactly; what is exact is right.
+        """
+        return [
+            number + 1 if not after.seam.exact else number
+            for number, (before, after) in enumerate(pairwise(self.in_order))
+            if before.seam.following != after.seam.first
+            and not (before.seam.exact and after.seam.exact)
+        ]
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forgets segments."""
+        for number in numbers:
+            self.segments.pop(number, None)
 
     @contextmanager
     def tidied(self) -> Iterator[None]:
@@ -212,7 +266,8 @@ class WorkFolder:
     def clear(self) -> None:
         """Removes the folder with everything that bnnup put there, and nothing else."""
         for file in [*self.path.iterdir()] if self.path.is_dir() else ():
-            if file.suffix in (".seg", ".tmp") or file.name in ("job.json", self.result.name):
+            ours = file.stem == RESULT or file.name == self.DESCRIPTION
+            if ours or file.suffix in (".seg", ".tmp"):
                 file.unlink()
         with suppress(OSError):  # what somebody else put there stays
             self.path.rmdir()

@@ -1,12 +1,15 @@
-"""The work on a film: decoding, network and encoding at once, segment after segment."""
+"""The work on a film: decoding, network and encoding at once, span after span."""
 
+import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import groupby
+from operator import itemgetter
 
 import av
+import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -18,24 +21,22 @@ from bnnup.film import Film, read_frames
 from bnnup.frames import fill, from_planes, side_data, to_planes
 from bnnup.pipeline import Clock, ahead
 from bnnup.planes import FrameUpscaler, Plane
-from bnnup.segments import Chunk, SegmentWriter, WorkFolder
+from bnnup.segments import Chunk, Seam, SegmentWriter, WorkFolder
+from bnnup.spans import Span
 from bnnup.upscaler import Upscaler
 
 STOCK = 4  # frames between two stages
-SEGMENT = 120  # frames after which a segment ends at the film's next key frame …
-LONGEST = 240  # … or here, if none comes
 # What encoders may write again: closed captions and timecodes.
 CARRIED = {SideData.A53_CC, SideData.S12M_TIMECODE, SideData.AFD, SideData.DYNAMIC_HDR_PLUS}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An enlarged frame, when it is shown, and whether the film has a key frame there."""
+    """An enlarged frame, and when and how long it is shown."""
 
     frame: VideoFrame
     pts: int
     duration: int
-    is_key: bool
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Progress:
     """How far the work is. Seconds are of this run, ``busy`` by stage; bytes are encoded video.
 
     ``frames`` counts all that are done, ``resumed`` those of them that an earlier run did;
-    ``total`` is an estimate. ``reused`` is the share of luma that did not change.
+    ``total`` is an estimate. ``reused`` is the share of luma that did not change. On a
+    cluster of so many ``workers``, whole segments are counted, and ``busy`` adds up theirs.
     """
 
     frames: int = 0
@@ -53,6 +55,13 @@ class Progress:
     seconds: float = 0.0
     reused: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
+    workers: int = 1
+
+    @classmethod
+    def of(cls, film: Film, folder: WorkFolder) -> "Progress":
+        """What has been done by now."""
+        done = folder.frames
+        return cls(frames=done, resumed=done, total=max(film.frames, done), bytes=folder.size)
 
     @property
     def rate(self) -> float:
@@ -66,7 +75,7 @@ class Progress:
 
 
 class Work:
-    """The enlarging and encoding of one film, up to the last segment."""
+    """The enlarging and encoding of one film, or of spans of it."""
 
     def __init__(
         self,
@@ -77,8 +86,7 @@ class Work:
         folder: WorkFolder,
         progress: Callable[[Progress], None],
     ) -> None:
-        done = folder.frames
-        self.state = Progress(frames=done, resumed=done, total=max(film.frames, done))
+        self.state = Progress.of(film, folder)
         self._enlarge = FrameUpscaler(upscaler, film.form)
         self._film = film
         self._encoding = encoding
@@ -88,40 +96,64 @@ class Work:
         self._damage = Damage()
         self._clocks = {stage: Clock() for stage in ("decode", "engine", "encode")}
         self._began = time.perf_counter()
-        self._end = 0.0  # seconds into the film at which its last frame ends
 
-    def run(self) -> None:
-        """Makes all segments that are missing."""
-        with closing(ahead(self._pictures(), STOCK)) as pictures:
-            picture = next(pictures, None)
-            while picture is not None:
-                picture = self._encode_segment(picture, pictures)
-        self.state.total = self.state.frames
+    def run(self, spans: Iterable[Span], seek: int | None = None) -> None:
+        """Makes the segments of spans, in their order, in one go from ``seek`` on.
 
-    def _frames(self) -> Generator[VideoFrame, None, None]:
-        """Decoded frames that are not in a segment yet.
-
-        Those that are get decoded once more rather than jumped over: of a jump in a
-        damaged or unusual file nobody knows exactly where it leads.
+        What lies between them is decoded, not jumped over: of a jump in a damaged or
+        unusual file nobody knows exactly where it leads.
         """
-        with closing(read_frames(self._film, self._cut, self._damage)) as frames:
-            for number in count():
+        with closing(ahead(self._pictures(spans, seek), STOCK)) as pictures:
+            for span, items in groupby(pictures, key=itemgetter(0)):
+                self._encode_segment(span, (item for _, item in items))
+
+    def _frames(
+        self, spans: Iterable[Span], seek: int | None
+    ) -> Generator[tuple[Span, VideoFrame | Seam], None, None]:
+        """The decoded frames of each span, then its seam."""
+        with closing(self._decoded(seek)) as frames:
+            frame = next(frames, None)
+            for span in spans:
+                while frame and span.begin is not None and (frame.pts or 0) < span.begin:
+                    frame = next(frames, None)
+                first, damaged = self._digest(frame), self._damage.packets
+                while frame and (span.end is None or (frame.pts or 0) < span.end):
+                    yield span, frame
+                    frame = next(frames, None)
+                damaged = self._damage.packets - damaged
+                yield span, Seam(first, self._digest(frame), damaged, exact=seek is None)
+
+    def _decoded(self, seek: int | None) -> Generator[VideoFrame, None, None]:
+        with closing(read_frames(self._film, self._cut, self._damage, seek)) as frames:
+            while True:
                 with self._clocks["decode"].running():
                     frame = next(frames, None)
-                if frame is None or frame.pts is None:
+                if frame is None:
                     return
-                self._end = float((frame.pts + frame.duration) * self._film.time_base)
-                if number >= self.state.resumed:
-                    yield frame
+                yield frame
 
-    def _pictures(self) -> Generator[Picture, None, None]:
-        """Enlarged frames."""
-        with closing(ahead(self._frames(), STOCK)) as frames:
-            for frame in frames:
+    def _digest(self, frame: VideoFrame | None) -> bytes:
+        """What tells a frame and its time from others; zeros after the last one."""
+        if frame is None:
+            return bytes(8)
+        digest = hashlib.blake2b(f"{frame.pts}".encode(), digest_size=8)
+        for plane in to_planes(frame, self._film.form):
+            digest.update(np.ascontiguousarray(plane).data)
+        return digest.digest()
+
+    def _pictures(
+        self, spans: Iterable[Span], seek: int | None
+    ) -> Generator[tuple[Span, Picture | Seam], None, None]:
+        """The enlarged frames of each span, then its seam."""
+        with closing(ahead(self._frames(spans, seek), STOCK)) as frames:
+            for span, frame in frames:
+                if isinstance(frame, Seam):
+                    yield span, frame
+                    continue
                 with self._clocks["engine"].running():
                     planes = self._enlarge(to_planes(frame, self._film.form))
                 picture = self._compose(frame, planes)
-                yield Picture(picture, frame.pts or 0, frame.duration, frame.key_frame)
+                yield span, Picture(picture, frame.pts or 0, frame.duration)
 
     def _compose(self, frame: VideoFrame, planes: list[Plane]) -> VideoFrame:
         """A frame for the encoder: enlarged planes, and the captions of ``frame``."""
@@ -138,24 +170,23 @@ class Work:
         picture.pict_type = 0  # the encoder chooses key frames itself
         return picture
 
-    def _encode_segment(self, first: Picture, rest: Iterator[Picture]) -> Picture | None:
-        """Encodes ``first`` and what follows to a segment; returns the first of the next one."""
+    def _encode_segment(self, span: Span, items: Iterator[Picture | Seam]) -> None:
+        """Encodes the pictures of a span, which its seam follows, to a segment."""
         frames, size = self._folder.frames, self._folder.size
         context = self._encoding.open()
-        picture: Picture | None = first
         shown: dict[int, tuple[int, int]] = {}
-        with self._folder.begin(context.extradata or b"") as segment:
-            for number in count():
-                if picture is None or number == LONGEST or (number >= SEGMENT and picture.is_key):
-                    break
-                shown[number] = picture.pts, picture.duration
-                picture.frame.pts, picture.frame.time_base = number, context.time_base
-                self._encode(context, picture.frame, shown, segment)
-                self._tell(frames + number + 1, size + segment.size)
-                picture = next(rest, None)
-            self._encode(context, None, shown, segment)
-        self._folder.finish()
-        return picture
+        with self._folder.begin(span.number, context.extradata or b"") as segment:
+            for number, item in enumerate(items):
+                if isinstance(item, Seam):
+                    if number:
+                        self._encode(context, None, shown, segment)
+                    segment.close(item)
+                else:
+                    shown[number] = item.pts, item.duration
+                    item.frame.pts, item.frame.time_base = number, context.time_base
+                    self._encode(context, item.frame, shown, segment)
+                    self._tell(frames + number + 1, size + segment.size)
+        self._folder.finish(span.number)
 
     def _encode(
         self,
@@ -186,18 +217,3 @@ class Work:
         state.reused = self._enlarge.reused / max(self._enlarge.pixels, 1)
         state.busy = {stage: clock.seconds for stage, clock in self._clocks.items()}
         self._progress(state)
-
-    def warnings(self) -> list[str]:
-        """What the user should know of the input."""
-        found = []
-        if self._damage.packets:
-            found.append(f"{self._damage.packets} damaged packets were left out, as players do")
-        expected = float(self._film.origin) + self._film.seconds
-        if self._end < expected - max(1.0, 0.02 * self._film.seconds):
-            found.append(
-                f"pictures end at {self._end:.1f} s, though the header promises {expected:.1f} s: "
-                "the input may have been cut"
-            )
-        if self._film.colors.mastering and self._encoding.codec.params is None:
-            found.append(f"{self._encoding.codec.encoder} cannot carry HDR mastering metadata")
-        return found

@@ -10,21 +10,22 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
-from bnnup import __version__, encoder
+from bnnup import __version__, encoder, spans
 from bnnup.decoder import Cut
 from bnnup.encoder import Encoding
-from bnnup.errors import MediaError
+from bnnup.errors import FullError, MediaError
 from bnnup.film import Film, probe
 from bnnup.mux import muxer, wants_global_header
-from bnnup.segments import WorkFolder
+from bnnup.segments import WorkFolder, unfinished
+from bnnup.spans import Span, plan_spans
 from bnnup.transcode import Progress, Work
 from bnnup.upscaler import Upscaler
 from bnnup.weights import Model
@@ -80,29 +81,37 @@ def enlarge_video(
     progress: Callable[[Progress], None] = lambda _: None,
     *,
     discard: bool = False,
+    cluster: str | None = None,
+    threads: int = 1,
 ) -> Result:
     """Enlarges the first video stream of ``source`` and copies everything else.
 
     ``target`` appears when it is complete and replaces what was there. A run that was
     interrupted, however rudely, is continued by the same call; one with other options
-    meets its unfinished work, which ``discard`` throws away. Raises MediaError.
+    meets its unfinished work, which ``discard`` throws away. ``cluster`` is the address
+    of a Ray cluster that does the work, by workers of so many ``threads``. Raises
+    MediaError, FullError or ClusterError.
     """
     options = options or Options()
-    film = probe(source, options.cut, keep_clock=target.suffix.lower() in TRANSPORT)
+    cut, drop = options.cut, options.drop_misfits
+    film = probe(source, cut, keep_clock=target.suffix.lower() in TRANSPORT)
     encoding = choose_encoding(film, upscaler.scale, target, options)
-    folder = WorkFolder(target, _describe(upscaler, film, options))
+    folder = WorkFolder(unfinished(target))
+    result = folder.result(target.suffix)
     with _explained(folder):
-        folder.prepare(discard=discard)
+        folder.prepare(_describe(upscaler, film, options), discard=discard)
     with _explained(folder), folder.tidied():
         # Whether all streams fit shows now, not after hours.
-        with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as trial:
+        with muxer(result, film, encoding, cut, drop=drop) as trial:
             left_out = trial.left_out
-        work = Work(upscaler, film, encoding, options.cut, folder, progress)
-        work.run()
-        with muxer(folder.result, film, encoding, options.cut, drop=options.drop_misfits) as output:
-            output.write(folder.segments, options.cut)
-        folder.result.replace(target)
-        work.state.bytes = target.stat().st_size
+        job = upscaler, film, encoding, cut, folder, progress
+        with _over_cluster(cluster, threads, *job) if cluster else nullcontext(Work(*job)) as work:
+            make_segments(work.run, film, cut, folder)
+        with muxer(result, film, encoding, cut, drop=drop) as output:
+            output.write(folder.in_order, cut)
+        result.replace(target)
+        state, warnings = work.state, find_flaws(film, encoding, folder)
+        state.total, state.bytes = state.frames, target.stat().st_size
         folder.clear()
     return Result(
         str(target),
@@ -110,21 +119,55 @@ def enlarge_video(
         encoding.height,
         encoding.codec.encoder,
         upscaler.backend.name,
-        work.state,
-        [*work.warnings(), *(f"left out {name}" for name in left_out)],
+        state,
+        [*warnings, *(f"left out {name}" for name in left_out)],
     )
+
+
+def _over_cluster(address: str, threads: int, *job: Any) -> AbstractContextManager[Any]:
+    from bnnup.cluster_video import over_cluster
+
+    return over_cluster(address, threads, *job)
+
+
+def make_segments(
+    make: Callable[[Iterator[Span]], None], film: Film, cut: Cut, folder: WorkFolder
+) -> None:
+    """Has ``make`` make the segments that are missing, and anew what turns out not to fit."""
+    make(span for span in plan_spans(film, cut) if span.number not in folder.segments)
+    while misfits := folder.misfits():
+        folder.drop(misfits)
+        make(replace(span, seek=None) for span in plan_spans(film, cut) if span.number in misfits)
+
+
+def find_flaws(film: Film, encoding: Encoding, folder: WorkFolder) -> list[str]:
+    """What the user should know of the input."""
+    found = []
+    segments = folder.in_order
+    if damaged := sum(segment.seam.damaged for segment in segments):
+        found.append(f"{damaged} damaged packets were left out, as players do")
+    end = float(max(segment.end or 0 for segment in segments) * film.time_base)
+    expected = float(film.origin) + film.seconds
+    if end < expected - max(1.0, 0.02 * film.seconds):
+        found.append(
+            f"pictures end at {end:.1f} s, though the header promises {expected:.1f} s: "
+            "the input may have been cut"
+        )
+    if film.colors.mastering and encoding.codec.params is None:
+        found.append(f"{encoding.codec.encoder} cannot carry HDR mastering metadata")
+    return found
 
 
 @contextmanager
 def _explained(folder: WorkFolder) -> Iterator[None]:
     """Turns what the system says of files into one line for the user."""
+    kept = f"what is done is kept in {folder.path}, and the same command goes on from there"
     try:
         yield
     except (OSError, av.FFmpegError) as error:
-        raise MediaError(
-            f"writing failed: {error.strerror or error}; what is done is kept in {folder.path}, "
-            "and the same command goes on from there"
-        ) from error
+        raise MediaError(f"writing failed: {error.strerror or error}; {kept}") from error
+    except FullError as error:
+        raise FullError(f"writing failed: {error}; {kept}") from error
 
 
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:
@@ -167,8 +210,9 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
         "libav": {name: list(version) for name, version in av.library_versions.items()},
         "source": [str(film.path.resolve()), stat.st_size, stat.st_mtime_ns],
         "model": _fingerprint(upscaler.model),
-        "backend": upscaler.backend.name,
+        "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         "options": dataclasses.asdict(options),
+        "spans": [spans.LEAST, spans.MOST],
     }
 
 

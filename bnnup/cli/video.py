@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bnnup.cli.pipe import Memory, Threads
-from bnnup.cli.upscale import ModelName
+from bnnup.cli.upscale import Cluster, ModelName
 
 if TYPE_CHECKING:
     from bnnup.transcode import Progress
@@ -55,6 +55,7 @@ def video(
     ] = False,
     memory: Memory = 400,
     threads: Threads = None,
+    cluster: Cluster = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite an existing file, discard unfinished work.")
     ] = False,
@@ -89,7 +90,16 @@ def video(
     upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
     try:
         with _reporting(source.name, as_json=as_json) as report:
-            result = enlarge_video(upscaler, source, output, options, report, discard=force)
+            result = enlarge_video(
+                upscaler,
+                source,
+                output,
+                options,
+                report,
+                discard=force,
+                cluster=cluster,
+                threads=threads or 1,
+            )
     except KeyboardInterrupt:
         if (kept := unfinished(output)).exists():
             typer.echo(f"the same command goes on from {kept}", err=True)
@@ -133,6 +143,7 @@ def _words(progress: "Progress") -> str:
     return (
         f"{progress.frames}/{progress.total} frames, {progress.rate:.1f} a second{left}, "
         f"{progress.bytes / 1e6:.1f} MB"
+        + (f", {progress.workers} workers" if progress.workers > 1 else "")
     )
 
 
@@ -145,14 +156,15 @@ def _print_result(result: "Result", *, as_json: bool) -> None:
     for warning in result.warnings:
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
     resumed = f", {progress.resumed} of them by an earlier run" if progress.resumed else ""
+    available = max(progress.seconds * progress.workers, 1e-9)
     busy = ", ".join(
-        f"{stage} {seconds / max(progress.seconds, 1e-9):.0%}"
-        for stage, seconds in progress.busy.items()
+        f"{stage} {seconds / available:.0%}" for stage, seconds in progress.busy.items()
     )
+    crew = f" by {progress.workers} workers" if progress.workers > 1 else ""
     typer.echo(
         f"{result.output}: {result.width}×{result.height}, {progress.frames} frames{resumed}, "
         f"{progress.bytes / 1e6:.1f} MB\n"
-        f"{progress.rate:.1f} frames a second; busy: {busy} ({result.backend}, {result.codec}); "
-        f"{progress.reused:.0%} of the pixels unchanged and reused",
+        f"{progress.rate:.1f} frames a second{crew}; busy: {busy} "
+        f"({result.backend}, {result.codec}); {progress.reused:.0%} of the pixels unchanged and reused",
         err=True,
     )
