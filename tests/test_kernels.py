@@ -16,9 +16,9 @@ torch_backend = pytest.importorskip("bnnup.torch_backend")
 
 KERNELS = engine.kernels()
 # Around a byte, a vector of 16 channels, a word, two words; and 31 = 16 + 8 + 4 + 2 + 1.
-CHANNELS = [1, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 576, 31 * 64]
+CHANNELS = [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 576, 31 * 64]
 # Around the pixels that kernels do at a time, and the 64 of a block.
-WIDTHS = [1, 2, 3, 4, 5, 7, 11, 12, 13, 63, 64, 65, 129]
+WIDTHS = [1, 2, 3, 4, 5, 7, 11, 12, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129]
 
 
 def test_there_are_kernels_and_portable_is_one_of_them() -> None:

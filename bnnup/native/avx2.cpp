@@ -22,6 +22,9 @@ TARGET_BEGIN("avx2,fma")
 struct Vec {
     __m256 low, high;
 };
+struct Ints {
+    __m256i low, high;
+};
 using Mask = Vec;
 constexpr int WORDS = 4;
 constexpr int PIXELS = 4;
@@ -64,6 +67,9 @@ inline Vec select(Mask m, Vec a, Vec b) {
 }
 inline unsigned bits(Mask m) {
     return unsigned(_mm256_movemask_ps(m.low)) | unsigned(_mm256_movemask_ps(m.high)) << 8;
+}
+inline Vec to_floats(Ints v) {
+    return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
 }
 
 #include "nines.inc"
@@ -123,27 +129,30 @@ inline Counts count(const uint64_t* weight, const uint64_t* a, int terms) {
         weight += WORDS;
         a += BLOCK;
     }
+    if (terms == 0) return sums;
+    __m256i even_bytes = _mm256_setzero_si256(), odd_bytes = even_bytes;  // at most 64 a byte
     for (; terms > 0; --terms, weight += WORDS, a += BLOCK) {
         const __m256i x = broadcast(a);
-        sums = add_bytes(
-            sums, count_bytes(_mm256_xor_si256(x, load_words(weight)), ones),
-            count_bytes(_mm256_xor_si256(x, load_words(weight + odd)), ones));
+        const __m256i even = _mm256_xor_si256(x, load_words(weight));
+        const __m256i odd_product = _mm256_xor_si256(x, load_words(weight + odd));
+        even_bytes = _mm256_add_epi8(even_bytes, count_bytes(even, ones));
+        odd_bytes = _mm256_add_epi8(odd_bytes, count_bytes(odd_product, ones));
     }
-    return sums;
+    return add_bytes(sums, even_bytes, odd_bytes);
 }
 
 // Dot products of 8 channels.
-inline __m256 dot_eight(const uint64_t* weight, const uint64_t* a, int terms, __m256i all) {
+inline __m256i dot_eight(const uint64_t* weight, const uint64_t* a, int terms, __m256i all) {
     const Counts sums = count(weight, a, terms);
     const __m256i counts = _mm256_or_si256(sums.even, _mm256_slli_epi64(sums.odd, 32));
-    return _mm256_cvtepi32_ps(_mm256_sub_epi32(all, _mm256_add_epi32(counts, counts)));
+    return _mm256_sub_epi32(all, _mm256_add_epi32(counts, counts));
 }
 
 template <int COUNT>
-[[gnu::always_inline]] inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+[[gnu::always_inline]] inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
     const int terms = op.terms();
     const size_t eight = size_t(operands(terms)) * 2 * WORDS;
-    const __m256i all = _mm256_set1_epi32(op.kernel * op.kernel * op.in);
+    const __m256i all = _mm256_set1_epi32(op.bits());
     for (int x = 0; x < COUNT; ++x) {
         out[x].low = dot_eight(weight, a + x, terms, all);
         out[x].high = dot_eight(weight + eight, a + x, terms, all);
@@ -166,6 +175,7 @@ uint64_t spin(long rounds, uint64_t seed) {
     return uint64_t(_mm256_extract_epi64(s0, 0));
 }
 
+#include "blocks.inc"
 #include "rows.inc"
 
 TARGET_END

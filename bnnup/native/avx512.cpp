@@ -24,29 +24,10 @@ bool supported() {
 
 TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,fma")
 
-using Vec = __m512;
-using Mask = __mmask16;
-constexpr int WORDS = 8;
-constexpr int PIXELS = 12;
-constexpr int DOTS = 4;
+#include "avx512.inc"
 
-inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
-inline Vec load(const float* p, int n) { return _mm512_maskz_loadu_ps(Mask((1u << n) - 1), p); }
-inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
-inline void store(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, Mask((1u << n) - 1), v); }
-inline Vec broadcast(float x) {
-    Vec v = _mm512_set1_ps(x);
-    // Through a register, lest the compiler makes it an operand in memory: such an
-    // instruction is half again as slow as one without.
-    __asm__("" : "+v"(v));
-    return v;
-}
-inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
-inline Vec multiply(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
-inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-inline Mask negative(Vec v) { return _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ); }
-inline Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b, a); }
-inline unsigned bits(Mask m) { return m; }
+constexpr int WORDS = 8;
+constexpr int DOTS = 4;
 
 #include "nines.inc"
 
@@ -70,12 +51,12 @@ inline __m512i lower(__m512i sum, __m512i counts, __m512i factor) {
 // byte. Every operand goes through a register and serves two or more products, for the same
 // reason as in broadcast.
 template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
     const int terms = op.terms();
     const size_t odd = size_t(operands(terms)) * WORDS;
     const __m512i one = _mm512_set1_epi8(-2), two = _mm512_set1_epi8(-4);
     __m512i sums[COUNT][2];
-    for (auto& sum : sums) sum[0] = sum[1] = _mm512_set1_epi64(op.kernel * op.kernel * op.in);
+    for (auto& sum : sums) sum[0] = sum[1] = _mm512_set1_epi64(op.bits());
     int term = 0;
     for (; term + NINE <= terms; term += NINE) {
         for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
@@ -111,9 +92,7 @@ inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t
         }
     }
     for (int x = 0; x < COUNT; ++x) {
-        const __m512i merged =
-            _mm512_mask_shuffle_epi32(sums[x][0], 0xAAAA, sums[x][1], _MM_PERM_CCAA);
-        out[x] = _mm512_cvtepi32_ps(merged);
+        out[x] = _mm512_mask_shuffle_epi32(sums[x][0], 0xAAAA, sums[x][1], _MM_PERM_CCAA);
     }
 }
 
@@ -135,6 +114,7 @@ uint64_t spin(long rounds, uint64_t seed) {
     return uint64_t(_mm512_reduce_add_epi64(_mm512_add_epi64(s0, s4)));
 }
 
+#include "blocks.inc"
 #include "rows.inc"
 
 TARGET_END

@@ -4,6 +4,7 @@
 // same operations in the same order, with fused multiply-adds spelled out.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ struct ActivationWeights {
     Aligned<float> slope, offset;  // (groups, LANES)
 };
 
-// A binary convolution reads, for every pixel, `terms` words: kernel rows, kernel
-// columns, words of channels. Their order in memory is the kernel's own business.
+// The signs that a binary convolution reads for a pixel are one string of bits: kernel
+// rows, kernel columns, channels, without gaps, so that few channels fill few words. How
+// weights lie in memory is the kernel's own business.
 struct BinaryWeights {
     int in = 0, out = 0, kernel = 1;
     Skip skip = Skip::none;
@@ -37,7 +39,8 @@ struct BinaryWeights {
     Aligned<uint64_t> weight;     // (groups, ...), arranged by Kernel::arrange
     Aligned<float> scale, shift;  // (groups, LANES)
 
-    int terms() const { return kernel * kernel * words_of(in); }
+    int bits() const { return kernel * kernel * in; }
+    int terms() const { return words_of(bits()); }  // words of the string
 };
 
 // The pixels that one row of a binary convolution reads and writes.
@@ -50,12 +53,26 @@ struct BinaryRow {
     uint64_t* packed = nullptr;  // (words of out, plane), may be null
 };
 
-// Word `term` of a pixel's neighbourhood, for the pixels from x on.
-inline const uint64_t* term_words(const BinaryWeights& op, const BinaryRow& row, int term, int x) {
-    const int words = words_of(op.in);
-    const int tap = term / words;
-    return row.signs[tap / op.kernel] + size_t(term % words) * row.plane + x + tap % op.kernel
-        - op.kernel / 2;
+// Word `term` of the strings of n pixels from x on. Every piece of a string either has
+// zeros behind it or fills the word, so that none needs a mask.
+[[gnu::always_inline]] inline void read_term(
+    const BinaryWeights& op, const BinaryRow& row, int term, int x, int n, uint64_t* out) {
+    std::fill_n(out, n, 0);
+    int bit = 64 * term;
+    for (int filled = 0; filled < 64 && bit < op.bits();) {
+        const int tap = bit / op.in, channel = bit % op.in, shift = channel % 64;
+        const uint64_t* from = row.signs[tap / op.kernel] + size_t(channel / 64) * row.plane + x
+            + tap % op.kernel - op.kernel / 2;
+        for (int i = 0; i < n; ++i) out[i] |= from[i] >> shift << filled;
+        const int step = std::min({64 - shift, op.in - channel, 64 - filled});
+        bit += step;
+        filled += step;
+    }
+}
+
+// What arrange made of a group's weights.
+inline const uint64_t* group_weights(const BinaryWeights& op, int group) {
+    return &op.weight[op.weight.size() / groups_of(op.out) * group];
 }
 
 struct Kernel {
@@ -63,14 +80,16 @@ struct Kernel {
     bool (*supported)() = nullptr;
 
     // Takes xor, popcount and sum of `products` sign products, `rounds` times, from
-    // registers: what nothing that counts product by product can exceed.
+    // registers: what nothing that counts product by product can exceed. For AMX, products
+    // of bytes and their sum.
     int products = 0;
     uint64_t (*spin)(long rounds, uint64_t seed) = nullptr;
 
-    // (out, terms) sign words to the order that binary_convolution reads.
-    Aligned<uint64_t> (*arrange)(const uint64_t* words, int out, int terms) = nullptr;
+    // (out, terms) words, the strings of op's weights, to the order that
+    // binary_convolution reads.
+    Aligned<uint64_t> (*arrange)(const BinaryWeights& op, const uint64_t* words) = nullptr;
     // Bytes of scratch that binary_convolution wants.
-    size_t (*binary_scratch)(int terms) = nullptr;
+    size_t (*binary_scratch)(const BinaryWeights& op) = nullptr;
     void (*binary_convolution)(const BinaryWeights&, const BinaryRow&, uint64_t* scratch) = nullptr;
 
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
@@ -92,6 +111,7 @@ struct Kernel {
 
 extern const Kernel portable;
 extern const Kernel avx2;
+extern const Kernel amx;
 extern const Kernel avx512;
 extern const Kernel neon;
 

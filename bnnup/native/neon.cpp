@@ -21,6 +21,9 @@ constexpr int DOTS = 1;
 struct Vec {
     float32x4_t quarter[QUARTERS];
 };
+struct Ints {
+    int32x4_t quarter[QUARTERS];
+};
 struct Mask {
     uint32x4_t quarter[QUARTERS];
 };
@@ -77,18 +80,25 @@ inline unsigned bits(Mask m) {
     return all;
 }
 
-inline int operands(int terms) { return terms; }
+inline Vec to_floats(Ints v) {
+    return each([&](int i) { return vcvtq_f32_s32(v.quarter[i]); });
+}
+
+size_t binary_scratch(const BinaryWeights& op) {
+    return size_t(op.terms()) * BLOCK * sizeof(uint64_t);
+}
 
 inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
     for (int term = 0; term < op.terms(); ++term) {
-        std::memcpy(out + term * BLOCK, term_words(op, row, term, x), n * sizeof(uint64_t));
+        read_term(op, row, term, x, n, out + term * BLOCK);
     }
 }
 
 // (groups, LANES / 4, terms, 4): four channels are two registers.
-Aligned<uint64_t> arrange(const uint64_t* words, int out, int terms) {
-    Aligned<uint64_t> arranged(size_t(groups_of(out)) * LANES * terms);
-    for (int channel = 0; channel < out; ++channel) {
+Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
+    const int terms = op.terms();
+    Aligned<uint64_t> arranged(size_t(groups_of(op.out)) * LANES * terms);
+    for (int channel = 0; channel < op.out; ++channel) {
         for (int term = 0; term < terms; ++term) {
             const size_t at = size_t(channel / 4) * terms + term;
             arranged[at * 4 + channel % 4] = words[size_t(channel) * terms + term];
@@ -114,16 +124,15 @@ inline uint64x2_t count(const uint64_t* weight, const uint64_t* a, int terms) {
 }
 
 template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
     const int terms = op.terms();
-    const int32x4_t all = vdupq_n_s32(op.kernel * op.kernel * op.in);
+    const int32x4_t all = vdupq_n_s32(op.bits());
     for (int x = 0; x < COUNT; ++x) {
         for (int i = 0; i < QUARTERS; ++i) {
             const uint64_t* w = weight + size_t(i) * terms * 4;
             const uint32x4_t counts = vcombine_u32(
                 vmovn_u64(count(w, a + x, terms)), vmovn_u64(count(w + 2, a + x, terms)));
-            const int32x4_t dot = vsubq_s32(all, vreinterpretq_s32_u32(vaddq_u32(counts, counts)));
-            out[x].quarter[i] = vcvtq_f32_s32(dot);
+            out[x].quarter[i] = vsubq_s32(all, vreinterpretq_s32_u32(vaddq_u32(counts, counts)));
         }
     }
 }
@@ -142,6 +151,7 @@ uint64_t spin(long rounds, uint64_t seed) {
     return vaddvq_u8(vaddq_u8(vaddq_u8(s0, s1), vaddq_u8(s2, s3)));
 }
 
+#include "blocks.inc"
 #include "rows.inc"
 
 }  // namespace

@@ -73,19 +73,25 @@ FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
     return full;
 }
 
-// Packed bytes (out, kernel, kernel, ceil(in / 8)) to words (out, kernel, kernel, words).
-std::vector<uint64_t> read_words(Bytes weight, int in, int out, int kernel) {
-    const size_t bytes = divide_up(in, 8), rows = size_t(out) * kernel * kernel;
-    check_size(weight.size, rows * bytes, "weight has the wrong size");
-    std::vector<uint64_t> words(rows * words_of(in));
-    for (size_t row = 0; row < rows; ++row) {
-        const uint8_t* from = weight.data + row * bytes;
-        for (size_t i = 0; i < bytes; ++i) {
-            words[row * words_of(in) + i / 8] |= uint64_t(from[i]) << i % 8 * 8;
+// Packed bytes (out, kernel, kernel, ceil(in / 8)) to strings of bits (out, terms).
+std::vector<uint64_t> read_strings(const BinaryWeights& op, Bytes weight) {
+    const size_t bytes = divide_up(op.in, 8), taps = size_t(op.kernel) * op.kernel;
+    check_size(weight.size, op.out * taps * bytes, "weight has the wrong size");
+    std::vector<uint64_t> strings(size_t(op.out) * op.terms());
+    const uint8_t* from = weight.data;
+    for (int channel = 0; channel < op.out; ++channel) {
+        uint64_t* const string = &strings[size_t(channel) * op.terms()];
+        for (size_t tap = 0; tap < taps; ++tap, from += bytes) {
+            check(
+                op.in % 8 == 0 || from[bytes - 1] >> op.in % 8 == 0,
+                "weight has bits past its channels");
+            for (int i = 0; i < op.in; ++i) {
+                const size_t bit = tap * op.in + i;
+                string[bit / 64] |= uint64_t(from[i / 8] >> i % 8 & 1) << bit % 64;
+            }
         }
-        check(in % 8 == 0 || from[bytes - 1] >> in % 8 == 0, "weight has bits past its channels");
     }
-    return words;
+    return strings;
 }
 
 Read reads_floats(int value, int radius = 0) { return {value, true, false, radius, 0}; }
@@ -154,8 +160,7 @@ int Network::binary_convolution(
     binary.kernel = kernel;
     binary.skip = find_skip(skip, x.channels, channels);
     binary.activation = make_activation(activation, channels, slope, offset);
-    const std::vector<uint64_t> words = read_words(weight, x.channels, channels, kernel);
-    binary.weight = kernel_->arrange(words.data(), channels, binary.terms());
+    binary.weight = kernel_->arrange(binary, read_strings(binary, weight).data());
     check_size(scale.size, channels, "scale has the wrong size");
     check_size(shift.size, channels, "shift has the wrong size");
     binary.scale = pad(scale);

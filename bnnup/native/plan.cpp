@@ -200,7 +200,7 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
     const size_t row = size_t(value.width) * value.channels * sizeof(float);
     switch (operation.kind) {
         case Kind::binary_convolution:
-            return network.kernel().binary_scratch(operation.binary.terms());
+            return network.kernel().binary_scratch(operation.binary);
         case Kind::bicubic:
             return 2 * row / operation.parameter
                 + size_t(BICUBIC_TAPS - 1) * value.channels * sizeof(float);

@@ -14,6 +14,9 @@ bool supported() { return true; }
 struct Vec {
     float lane[LANES];
 };
+struct Ints {
+    int32_t lane[LANES];
+};
 using Mask = unsigned;
 constexpr int PIXELS = 4;
 constexpr int DOTS = 1;
@@ -44,21 +47,24 @@ inline Vec select(Mask m, Vec a, Vec b) {
     return each([&](int i) { return m >> i & 1 ? a.lane[i] : b.lane[i]; });
 }
 inline unsigned bits(Mask m) { return m; }
+inline Vec to_floats(Ints v) { return each([&](int i) { return float(v.lane[i]); }); }
 
-// A pixel's words, as they are.
-inline int operands(int terms) { return terms; }
+size_t binary_scratch(const BinaryWeights& op) {
+    return size_t(op.terms()) * BLOCK * sizeof(uint64_t);
+}
 
-// The words of n pixels from x on: (operands, BLOCK).
+// The words of n pixels from x on: (terms, BLOCK).
 inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
     for (int term = 0; term < op.terms(); ++term) {
-        std::memcpy(out + term * BLOCK, term_words(op, row, term, x), n * sizeof(uint64_t));
+        read_term(op, row, term, x, n, out + term * BLOCK);
     }
 }
 
 // (groups, terms, LANES)
-Aligned<uint64_t> arrange(const uint64_t* words, int out, int terms) {
-    Aligned<uint64_t> arranged(size_t(groups_of(out)) * LANES * terms);
-    for (int channel = 0; channel < out; ++channel) {
+Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
+    const int terms = op.terms();
+    Aligned<uint64_t> arranged(size_t(groups_of(op.out)) * LANES * terms);
+    for (int channel = 0; channel < op.out; ++channel) {
         for (int term = 0; term < terms; ++term) {
             const size_t at = size_t(channel / LANES) * terms + term;
             arranged[at * LANES + channel % LANES] = words[size_t(channel) * terms + term];
@@ -76,14 +82,14 @@ inline int popcount(uint64_t x) {
 
 // The dot products of COUNT pixels, whose operands begin at a, with the channels of a group.
 template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Vec* out) {
+inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
     for (int x = 0; x < COUNT; ++x) {
         for (int lane = 0; lane < LANES; ++lane) {
             int differing = 0;
             for (int term = 0; term < op.terms(); ++term) {
                 differing += popcount(a[term * BLOCK + x] ^ weight[term * LANES + lane]);
             }
-            out[x].lane[lane] = float(op.kernel * op.kernel * op.in - 2 * differing);
+            out[x].lane[lane] = op.bits() - 2 * differing;
         }
     }
 }
@@ -96,6 +102,7 @@ uint64_t spin(long rounds, uint64_t seed) {
     return sum;
 }
 
+#include "blocks.inc"
 #include "rows.inc"
 
 }  // namespace

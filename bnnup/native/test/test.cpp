@@ -138,13 +138,13 @@ void test_kernels_agree(
 void test_all_kernels() {
     expect(!kernels().empty() && kernels().back() == "portable", "portable is missing");
     // Around a byte, a vector, a word, two words.
-    for (int before : {1, 8, 15, 16, 17, 63, 64, 65, 129}) {
+    for (int before : {1, 8, 15, 16, 17, 32, 33, 63, 64, 65, 96, 129}) {
         test_kernels_agree(before, before, 3, "identity", "rprelu", 4, 21);
     }
     for (int after : {1, 15, 17, 64, 130}) {
         test_kernels_agree(7, after, 3, "none", "prelu", 3, 9);
     }
-    for (int width : {1, 3, 11, 12, 13, 63, 64, 65, 130}) {
+    for (int width : {1, 3, 11, 12, 13, 16, 17, 32, 33, 63, 64, 65, 130}) {
         test_kernels_agree(20, 40, 3, "repeat", "relu", 3, width);
     }
     for (int size : {1, 3, 5}) {

@@ -1,0 +1,252 @@
+// AMX (Intel Xeon since Sapphire Rapids): sign products as products of bytes, +1 and -1,
+// in tiles of 16 pixels, 64 signs and 16 channels. No bit is counted here; but these CPUs
+// multiply bytes nearly three times as fast as their vectors count bits, and the sums are
+// the same integers. All else is as with AVX-512.
+
+#include "kernel.h"
+
+#if defined(__x86_64__) && defined(__linux__) && __has_include(<amxint8intrin.h>)
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "target.h"
+
+namespace bnnup {
+namespace {
+
+// Tiles are state that the system saves for those who ask for it.
+bool granted() {
+    constexpr int ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+}
+
+bool has_tiles() {
+    unsigned eax, ebx, ecx, edx;
+    constexpr unsigned wanted = 1u << 24 | 1u << 25;  // AMX-TILE, AMX-INT8
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & wanted) == wanted;
+}
+
+bool supported() {
+    static const bool answer = __builtin_cpu_supports("avx512f")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma") && has_tiles()
+        && granted();
+    return answer;
+}
+
+TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-int8")
+
+#include "avx512.inc"
+
+constexpr int SIDE = 16;        // pixels or channels of a tile
+constexpr int TILE = 64;        // bytes of a row of a tile
+constexpr int PART = 2 * SIDE;  // pixels of a block that are multiplied at a time
+
+// The compiler does not know what tiles read and write.
+inline void forget() { __asm__ volatile("" ::: "memory"); }
+
+// A kernel row of a pixel's string is `kernel * in` consecutive bytes of the row: its
+// columns are neighbours. The last tile of a kernel row goes past its end, where the
+// weights are 0.
+inline int tiles_of(const BinaryWeights& op) { return divide_up(op.kernel * op.in, TILE); }
+
+// Bytes of a row of a block, (BLOCK + kernel - 1, in), and of what tiles read past it.
+inline size_t row_bytes(const BinaryWeights& op) {
+    return round_up(size_t(BLOCK + op.kernel - 1) * op.in + TILE, CACHE_LINE);
+}
+
+size_t binary_scratch(const BinaryWeights& op) { return op.kernel * row_bytes(op); }
+
+// The signs of n pixels from x on and of those around them, as bytes: kernel rows of
+// (BLOCK + kernel - 1, in).
+inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
+    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
+    const size_t in = op.in;
+    const int count = n + op.kernel - 1;
+    for (int ky = 0; ky < op.kernel; ++ky) {
+        // A pixel's last word goes past its channels, into the next pixel's first.
+        for (int word = words_of(op.in); word-- > 0;) {
+            char* to = reinterpret_cast<char*>(out) + ky * row_bytes(op) + word * 64;
+            const uint64_t* from = row.signs[ky] + word * row.plane + x - op.kernel / 2;
+            for (int i = 0; i < count; ++i, to += in) {
+                _mm512_storeu_si512(to, _mm512_mask_blend_epi8(from[i], plus, minus));
+            }
+        }
+    }
+}
+
+// (groups, kernel rows, tiles, SIDE, LANES, 4) bytes: every channel's signs in fours
+Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
+    const int length = op.kernel * op.in, tiles = tiles_of(op);
+    Aligned<uint64_t> arranged(size_t(groups_of(op.out)) * op.kernel * tiles * SIDE * TILE / 8);
+    char* const bytes = reinterpret_cast<char*>(arranged.data());
+    for (int channel = 0; channel < op.out; ++channel) {
+        const uint64_t* string = words + size_t(channel) * op.terms();
+        for (int bit = 0; bit < op.bits(); ++bit) {
+            const int ky = bit / length, i = bit % length;
+            const size_t tile = (size_t(channel / LANES) * op.kernel + ky) * tiles + i / TILE;
+            bytes[((tile * SIDE + i % TILE / 4) * LANES + channel % LANES) * 4 + i % 4] =
+                string[bit / 64] >> bit % 64 & 1 ? -1 : 1;
+        }
+    }
+    return arranged;
+}
+
+// Dot products (2, PART) of some pixels with two groups of channels.
+struct Products {
+    Ints groups[2][PART];
+};
+
+// Of up to PART pixels, whose bytes begin at a, with a group and perhaps the one after it;
+// tiles go past the last pixel. `meanwhile` is called once per kernel row, and runs beside
+// the tiles.
+template <class Meanwhile>
+inline void multiply(
+    const BinaryWeights& op, int group, const char* a, int n, Products& out,
+    const Meanwhile& meanwhile) {
+    const int tiles = tiles_of(op);
+    const size_t in = op.in, step = SIDE * in, next_row = row_bytes(op) - size_t(tiles) * TILE;
+    const bool two_groups = group + 1 < groups_of(op.out), two_tiles = n > SIDE;
+    const uint64_t* weight = group_weights(op, group);
+    const size_t other = two_groups ? op.weight.size() / groups_of(op.out) : 0;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    forget();
+    for (int ky = 0; ky < op.kernel; ++ky, a += next_row) {
+        for (int tile = 0; tile < tiles; ++tile, a += TILE, weight += SIDE * TILE / 8) {
+            _tile_loadd(4, a, in);
+            _tile_loadd(6, weight, TILE);
+            _tile_dpbssd(0, 4, 6);
+            if (two_groups) {
+                _tile_loadd(7, weight + other, TILE);
+                _tile_dpbssd(1, 4, 7);
+            }
+            if (two_tiles) {
+                _tile_loadd(5, a + step, in);
+                _tile_dpbssd(2, 5, 6);
+                if (two_groups) _tile_dpbssd(3, 5, 7);
+            }
+        }
+        meanwhile();
+    }
+    _tile_stored(0, out.groups[0], TILE);
+    _tile_stored(1, out.groups[1], TILE);
+    _tile_stored(2, out.groups[0] + SIDE, TILE);
+    _tile_stored(3, out.groups[1] + SIDE, TILE);
+    forget();
+}
+
+// Pixels x .. x + n whose products with two groups, or the last one, are to be finished.
+struct Unfinished {
+    int group, x, n;
+    const Products* products;
+    int done = 0;
+
+    template <class Finish>
+    void work(const BinaryWeights& op, const BinaryRow& row, int count) {
+        const int begin = done;
+        done = std::min(n, begin + count);
+        const Finish first(op, row, group);
+        if (group + 1 < groups_of(op.out)) {
+            const Finish second(op, row, group + 1);
+            for (int i = begin; i < done; ++i) {
+                first(x + i, to_floats(products->groups[0][i]));
+                second(x + i, to_floats(products->groups[1][i]));
+            }
+        } else {
+            for (int i = begin; i < done; ++i) first(x + i, to_floats(products->groups[0][i]));
+        }
+    }
+};
+
+template <class Finish>
+inline void convolve_blocks(const BinaryWeights& op, const BinaryRow& row, uint64_t* scratch) {
+    const char* const bytes = reinterpret_cast<const char*>(scratch);
+    Products products[2];
+    Unfinished last{0, 0, 0, products};
+    int turn = 0;
+    for (int x = 0; x < row.width; x += BLOCK) {
+        const int end = std::min(BLOCK, row.width - x);
+        lay_out(op, row, x, end, scratch);
+        for (int group = 0; group < groups_of(op.out); group += 2) {
+            for (int i = 0; i < end; i += PART, turn ^= 1) {
+                const int n = std::min(PART, end - i);
+                multiply(op, group, bytes + size_t(i) * op.in, n, products[turn], [&] {
+                    last.work<Finish>(op, row, divide_up(PART, op.kernel));
+                });
+                last = {group, x + i, n, &products[turn]};
+            }
+        }
+    }
+    last.work<Finish>(op, row, PART);
+}
+
+// All eight tiles, 16 rows of 64 bytes each, for as long as this lives.
+struct Tiles {
+    Tiles() {
+        alignas(CACHE_LINE) static const struct {
+            uint8_t palette = 1, start = 0, reserved[14] = {};
+            uint16_t row_bytes[16] = {TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE};
+            uint8_t rows[16] = {SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE};
+        } shape;
+        _tile_loadconfig(&shape);
+    }
+    ~Tiles() { _tile_release(); }
+};
+
+constexpr int PRODUCTS = 4 * SIDE * TILE * LANES;
+
+// The tile unit, fed from registers. It is slower with ones than with zeros.
+uint64_t spin(long rounds, uint64_t seed) {
+    alignas(CACHE_LINE) int8_t signs[SIDE * TILE];
+    for (int i = 0; i < SIDE * TILE; ++i) signs[i] = seed >> (i + i / 64) % 64 & 1 ? -1 : 1;
+    const Tiles tiles;
+    forget();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, signs, TILE);
+    _tile_loadd(5, signs, TILE);
+    for (long i = 0; i < rounds; ++i) {
+        _tile_dpbssd(0, 4, 5);
+        _tile_dpbssd(1, 4, 5);
+        _tile_dpbssd(2, 4, 5);
+        _tile_dpbssd(3, 4, 5);
+    }
+    return 0;
+}
+
+#include "rows.inc"
+
+void convolve_in_tiles(const BinaryWeights& op, const BinaryRow& row, uint64_t* scratch) {
+    const Tiles tiles;
+    binary_convolution(op, row, scratch);
+}
+
+TARGET_END
+
+}  // namespace
+
+const Kernel amx = {
+    "amx", supported, PRODUCTS, spin, arrange, binary_scratch, convolve_in_tiles, convolution,
+    pack, activate, add, box_mean, weigh, enlarge,
+};
+
+}  // namespace bnnup
+
+#else
+
+namespace bnnup {
+const Kernel amx = {"amx", [] { return false; }};
+}
+
+#endif
