@@ -2,8 +2,11 @@
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 
 import av
 from av.codec.context import Flags
@@ -15,6 +18,7 @@ from bnnup.planes import PlaneFormat, read_pix_fmt
 
 PROGRESSIVE = 1  # libav's AV_FIELD_PROGRESSIVE
 THREADS = 8  # the same on every machine: encoded pictures depend on it
+TAME = "asm=AVX2"  # with AVX-512, x264 now and then encodes the same pictures otherwise
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ class Encoding:
         context.color_trc = self.colors.transfer
         context.color_range = self.colors.range
         context.options = dict(self.options)
+        if self.codec.encoder == "libx264" and _has_avx512():
+            params = context.options.get("x264-params")
+            context.options |= {"x264-params": f"{params}:{TAME}" if params else TAME}
         if self.global_header:
             context.flags |= Flags.global_header
 
@@ -101,6 +108,13 @@ class Encoding:
                 f"these options ({error.strerror}); try another --codec, --preset or --scale-to"
             ) from error
         return context
+
+
+@cache
+def _has_avx512() -> bool:
+    with suppress(OSError):
+        return "avx512bw" in Path("/proc/cpuinfo").read_text()
+    return False
 
 
 def choose_codec(name: str | None, form: PlaneFormat, suffix: str) -> Codec:

@@ -165,6 +165,7 @@ def _print_result(result: "Result", *, as_json: bool) -> None:
         f"{result.output}: {result.width}×{result.height}, {progress.frames} frames{resumed}, "
         f"{progress.bytes / 1e6:.1f} MB\n"
         f"{progress.rate:.1f} frames a second{crew}; busy: {busy} "
-        f"({result.backend}, {result.codec}); {progress.reused:.0%} of the pixels unchanged and reused",
+        f"({result.backend}, {result.codec}); {progress.reused:.0%} of the pixels unchanged "
+        "and reused",
         err=True,
     )
