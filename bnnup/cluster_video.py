@@ -117,7 +117,10 @@ class ClusterWork:
             span, made = outcome.unit, outcome.result
             if made is None:
                 begin = float((span.begin or 0) * self._film.time_base)
-                raise MediaError(f"the segment from {begin:.2f} s on failed: {outcome.error}")
+                raise MediaError(
+                    f"the segment from {begin:.2f} s on failed: {outcome.error}; what is done is "
+                    f"kept in {self._folder.path}"
+                )
             try:
                 self._folder.finish(span.number)
             except FileNotFoundError as error:

@@ -133,10 +133,10 @@ class Work:
                 yield frame
 
     def _digest(self, frame: VideoFrame | None) -> bytes:
-        """What tells a frame and its time from others; zeros after the last one."""
+        """What tells a frame and its times from others; zeros after the last one."""
         if frame is None:
             return bytes(8)
-        digest = hashlib.blake2b(f"{frame.pts}".encode(), digest_size=8)
+        digest = hashlib.blake2b(f"{frame.pts} {frame.duration}".encode(), digest_size=8)
         for plane in to_planes(frame, self._film.form):
             digest.update(np.ascontiguousarray(plane).data)
         return digest.digest()

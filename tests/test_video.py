@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,20 +14,26 @@ import pytest
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
 from av.sidedata.sidedata import Type as SideData  # noqa: E402
+from films import (  # noqa: E402
+    Interrupter,
+    ffmpeg,
+    ffprobe,
+    needs_ffmpeg,
+    other_packets,
+    planes,
+    source,
+    times,
+)
 
 from bnnup import mux, spans, transcode, video  # noqa: E402
 from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
-from bnnup.frames import to_planes  # noqa: E402
 from bnnup.planes import read_pix_fmt  # noqa: E402
 from bnnup.segments import SegmentWriter  # noqa: E402
 from bnnup.upscaler import Upscaler  # noqa: E402
 from bnnup.video import Options, enlarge_video  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("ffmpeg") and shutil.which("ffprobe")),
-    reason="ffmpeg and ffprobe are not installed (apt-get install ffmpeg)",
-)
+pytestmark = needs_ffmpeg
 
 SUBTITLES = """1
 00:00:00,100 --> 00:00:00,500
@@ -58,34 +63,6 @@ HDR = (
 )
 
 
-def ffmpeg(*arguments: object) -> None:
-    words = [word for argument in arguments for word in str(argument).split()]
-    subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", *words], check=True)
-
-
-def ffprobe(path: Path, *arguments: str) -> dict:
-    command = ["ffprobe", "-loglevel", "error", "-of", "json", *arguments, str(path)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-
-
-def source(size: str = "64x36", seconds: float = 0.4, rate: int = 25) -> str:
-    return f"-f lavfi -i testsrc2=s={size}:r={rate}:d={seconds}"
-
-
-def times(path: Path) -> list[int]:
-    frames = ffprobe(path, "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp")
-    return [frame["best_effort_timestamp"] for frame in frames["frames"]]
-
-
-def other_packets(path: Path, film: int = 0) -> list[dict]:
-    """Packets of everything but the film, with the hashes of their data."""
-    entries = "packet=stream_index,pts,dts,duration,flags,data_hash"
-    packets = ffprobe(path, "-show_entries", entries, "-show_data_hash", "md5")["packets"]
-    keys = ("stream_index", "pts", "dts", "duration", "flags", "data_hash")
-    rows = [{key: p.get(key) for key in keys} for p in packets if p["stream_index"] != film]
-    return sorted(rows, key=lambda row: (row["stream_index"], row["pts"] or 0))
-
-
 def streams(path: Path) -> list[dict]:
     """What must stay the same of each stream."""
     kept = (
@@ -99,16 +76,6 @@ def streams(path: Path) -> list[dict]:
         | {tag: stream.get("tags", {}).get(tag) for tag in tags}
         for stream in ffprobe(path, "-show_streams")["streams"]
     ]
-
-
-def planes(path: Path) -> list[list[np.ndarray]]:
-    """The decoded planes of every frame."""
-    with av.open(str(path)) as container:
-        decoded = []
-        for frame in container.decode(video=0):
-            form = read_pix_fmt(frame.format.name)
-            decoded.append([plane.copy() for plane in to_planes(frame, form)])
-        return decoded
 
 
 @pytest.fixture(scope="module")
@@ -394,17 +361,6 @@ def long_film(tmp_path: Path) -> Path:
     path = tmp_path / "long.mkv"
     ffmpeg(f"{source('48x32', 2)} -f lavfi -i sine=d=2 -c:v libx264 -g 8 -c:a libopus {path}")
     return path
-
-
-class Interrupter:
-    """Progress that stops the work, as Ctrl-C would, after so many frames."""
-
-    def __init__(self, frames: int) -> None:
-        self.frames = frames
-
-    def __call__(self, progress: transcode.Progress) -> None:
-        if progress.frames == self.frames:
-            raise KeyboardInterrupt
 
 
 def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatch):
