@@ -141,7 +141,7 @@ def test_a_poisonous_segment(nodes: "Cluster", film, straight, upscaler, tmp_pat
     after = tmp_path / "out.mkv"
     with monkeypatch.context() as patch:
         patch.setattr(cluster_video, "FilmWorker", Mortal)
-            message = rf"from 1\.29 s on failed: its worker died, {TRIES} times; .* is kept in"
+        message = rf"from 1\.29 s on failed: its worker died, {TRIES} times; .* is kept in"
         with pytest.raises(MediaError, match=message) as caught:
             enlarge_video(upscaler, film, after, cluster=nodes.address)
     assert "\n" not in str(caught.value)
