@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 
+from bnnup import paths
 from bnnup.backend import choose_backend
 from bnnup.cluster import Workers, connected
 from bnnup.cluster_pictures import check_visible
@@ -52,15 +53,18 @@ def over_cluster(
     progress: Callable[[Progress], None],
 ) -> Iterator["ClusterWork"]:
     """Like ``Work``, on the cluster at ``address``, by workers of ``threads`` cores each."""
+    for place in film.path, folder.path:
+        if paths.is_private(place):
+            raise ClusterError(f"{place} is in this process only; use a mount, or s3://")
     job = Job(
         model=upscaler.model,
         threads=threads,
         memory=upscaler.memory,
-        film=replace(film, path=film.path.resolve()),
+        film=replace(film, path=paths.to_path(paths.absolute(film.path))),
         size=film.path.stat().st_size,
         encoding=encoding,
         cut=cut,
-        folder=folder.path.resolve(),
+        folder=paths.to_path(paths.absolute(folder.path)),
     )
     make = partial(FilmWorker, job)
     with connected(address), Workers[Span, Progress](make, threads=threads) as workers:

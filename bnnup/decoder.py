@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from bnnup import paths
 from bnnup.errors import MediaError
 
 # The same samples in another order.
@@ -61,19 +62,18 @@ class Cut:
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """The film, open; what libav says of a file that it cannot read is a MediaError."""
-    try:
-        # Playlists may name files, but not addresses in the network. genpts: AVI has
-        # decoding times only.
-        options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
-        container = av.open(
-            f"file:{path}", "r", container_options=options, metadata_errors="replace"
-        )
-    except av.FFmpegError as error:
-        raise MediaError(
-            f"{path} cannot be read as video: {error.strerror}; is it complete?"
-        ) from error
-    with container:
-        yield container
+    # Playlists may name files, but not addresses in the network. genpts: AVI has
+    # decoding times only.
+    options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
+    with nullcontext(f"file:{path}") if paths.is_local(path) else path.open("rb") as file:
+        try:
+            container = av.open(file, "r", container_options=options, metadata_errors="replace")
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"{path} cannot be read as video: {error.strerror}; is it complete?"
+            ) from error
+        with container:
+            yield container
 
 
 def find_video(container: InputContainer, path: Path, *, threads: bool = True) -> VideoStream:

@@ -107,6 +107,15 @@ def upload(file: str, path: Path, token: str) -> None:
     remote.fs.mv(_remote(temporary).path, remote.path)
 
 
+def move(file: Path, path: Path, token: str) -> None:
+    """A local file to ``path``, on the same file system or elsewhere, which appears whole."""
+    if is_local(path):
+        file.replace(path)
+    else:
+        upload(str(file), path, token)
+        file.unlink()
+
+
 def _remote(path: Path) -> Any:
     """As the UPath that it is."""
     return path

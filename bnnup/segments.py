@@ -15,14 +15,16 @@ import os
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
+from bnnup import paths
 from bnnup.errors import MediaError
 
 LENGTH = struct.Struct("<Q")
@@ -63,9 +65,14 @@ class SegmentWriter:
 
     def __init__(self, path: Path, header: bytes) -> None:
         self._path = path
+        self._scratch = ExitStack()
+        folder = path.parent
+        if not paths.is_local(path):  # what goes elsewhere is a local file first
+            folder = Path(self._scratch.enter_context(TemporaryDirectory()))
         # Two workers may be at it, one of them given up as lost.
-        self._temporary = path.with_name(f"{path.stem}-{token_hex(4)}.tmp")
-        self._file: BinaryIO = self._temporary.open("wb")
+        self._token = f"{path.stem}-{token_hex(4)}"
+        self._temporary = folder / f"{self._token}.tmp"
+        self._file: IO[bytes] = self._temporary.open("wb")
         self._file.write(LENGTH.pack(len(header)) + header)
 
     def write(self, chunk: Chunk) -> None:
@@ -87,14 +94,15 @@ class SegmentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        with self._file:
+        with self._scratch:
+            with self._file:
+                if kind is None:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
             if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+                paths.move(self._temporary, self._path, self._token)
+            else:
+                self._temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class Segment:
     def open(cls, path: Path) -> "Segment":
         """Reads everything but the packets' data. ValueError if the file is not whole."""
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with paths.opened(path) as file:
             header = _exactly(file, *LENGTH.unpack(_exactly(file, LENGTH.size)))
             times, end = [], None
             while file.tell() < size - SEAM.size:
@@ -132,14 +140,14 @@ class Segment:
 
     def chunks(self) -> Iterator[Chunk]:
         """The packets in the order of decoding."""
-        with self.path.open("rb") as file:
+        with paths.opened(self.path) as file:
             file.seek(LENGTH.size + len(self.header))
             for _ in self.times:
                 pts, duration, length, is_key = NUMBERS.unpack(_exactly(file, NUMBERS.size))
                 yield Chunk(pts, None, duration, is_key, _exactly(file, length))
 
 
-def _exactly(file: BinaryIO, size: int) -> bytes:
+def _exactly(file: IO[bytes], size: int) -> bytes:
     data = file.read(size)
     if len(data) != size:
         raise ValueError("a segment was cut")
@@ -187,28 +195,45 @@ class WorkFolder:
         Another job's work is MediaError, unless ``discard``.
         """
         text, description = json.dumps(job, indent=1, sort_keys=True), self.path / self.DESCRIPTION
-        self.path.mkdir(exist_ok=True)
-        if not description.exists() and any(self.path.iterdir()):
+        self._make()
+        if not paths.exists(description) and self._files():
             raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
-        if description.exists() and description.read_text("utf-8") == text:
-            for path in self.path.glob("*.tmp"):
+        if paths.exists(description) and description.read_text("utf-8") == text:
+            for path in self._files(".tmp"):
                 path.unlink(missing_ok=True)
-            for path in self.path.glob("*.seg"):
+            for path in self._files(".seg"):
                 with suppress(ValueError):  # cut off by a power cut
                     self.segments[int(path.stem)] = Segment.open(path)
             return
-        if any(self.path.glob("*.seg")) and not discard:
+        if self._files(".seg") and not discard:
             raise MediaError(
                 f"{self.path} holds unfinished work with another input, model or options; finish "
                 "that first, or discard it with --force"
             )
         self.clear()
-        self.path.mkdir(exist_ok=True)
+        self._make()
         description.write_text(text, "utf-8")
 
-    def result(self, suffix: str) -> Path:
-        """Where the output is written to, before it is complete."""
-        return self.path / (RESULT + suffix)
+    def _make(self) -> None:
+        if paths.is_local(
+            self.path
+        ):  # elsewhere, folders are there when there is something in them
+            self.path.mkdir(exist_ok=True)
+
+    def _files(self, ending: str = "") -> list[Path]:
+        if not paths.is_folder(self.path):
+            return []
+        found = paths.entries(self.path)
+        return [self.path / entry.name for entry in found if entry.name.endswith(ending)]
+
+    @contextmanager
+    def result(self, suffix: str) -> Iterator[Path]:
+        """Where the output is written to, before it is complete: a local file."""
+        if paths.is_local(self.path):
+            yield self.path / (RESULT + suffix)
+            return
+        with TemporaryDirectory() as folder:
+            yield Path(folder) / (RESULT + suffix)
 
     def _name(self, number: int) -> Path:
         return self.path / f"{number:06}.seg"
@@ -265,9 +290,10 @@ class WorkFolder:
 
     def clear(self) -> None:
         """Removes the folder with everything that bnnup put there, and nothing else."""
-        for file in [*self.path.iterdir()] if self.path.is_dir() else ():
+        for file in self._files():
             ours = file.stem == RESULT or file.name == self.DESCRIPTION
             if ours or file.suffix in (".seg", ".tmp"):
                 file.unlink()
-        with suppress(OSError):  # what somebody else put there stays
-            self.path.rmdir()
+        if paths.is_local(self.path):
+            with suppress(OSError):  # what somebody else put there stays
+                self.path.rmdir()

@@ -7,22 +7,23 @@ interruption; when all are there, they and the copied streams become the output.
 
 import dataclasses
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import av
 
-from bnnup import __version__, encoder, spans
+from bnnup import __version__, encoder, paths, spans
 from bnnup.decoder import Cut
 from bnnup.encoder import Encoding
 from bnnup.errors import FullError, MediaError
 from bnnup.film import Film, probe
+from bnnup.formats import check_writable
 from bnnup.mux import muxer, wants_global_header
 from bnnup.segments import WorkFolder, unfinished
 from bnnup.spans import Span, plan_spans
@@ -61,16 +62,9 @@ class Result:
 
 def check_target(source: Path, target: Path, *, force: bool) -> None:
     """MediaError if ``target`` must not or cannot be written, before any work is done."""
-    if target.is_dir():
-        raise MediaError(f"{target} is a folder; name a file")
-    if target.exists() and source.samefile(target):
+    if paths.exists(target) and paths.absolute(target) == paths.absolute(source):
         raise MediaError("output and input are the same file; name another with -o")
-    if target.exists() and not force:
-        raise MediaError(f"{target} exists; name another with -o, or overwrite it with --force")
-    if not target.parent.is_dir():
-        raise MediaError(f"there is no folder {target.parent}; make it first")
-    if not os.access(target.parent, os.W_OK):
-        raise MediaError(f"the folder {target.parent} cannot be written to")
+    check_writable(target, force=force)
 
 
 def enlarge_video(
@@ -97,10 +91,9 @@ def enlarge_video(
     film = probe(source, cut, keep_clock=target.suffix.lower() in TRANSPORT)
     encoding = choose_encoding(film, upscaler.scale, target, options)
     folder = WorkFolder(unfinished(target))
-    result = folder.result(target.suffix)
     with _explained(folder):
         folder.prepare(_describe(upscaler, film, options), discard=discard)
-    with _explained(folder), folder.tidied():
+    with _explained(folder), folder.tidied(), folder.result(target.suffix) as result:
         # Whether all streams fit shows now, not after hours.
         with muxer(result, film, encoding, cut, drop=drop) as trial:
             left_out = trial.left_out
@@ -109,7 +102,7 @@ def enlarge_video(
             make_segments(work.run, film, cut, folder)
         with muxer(result, film, encoding, cut, drop=drop) as output:
             output.write(folder.in_order, cut)
-        result.replace(target)
+        paths.move(result, target, token_hex(8))
         state, warnings = work.state, find_flaws(film, encoding, folder)
         state.total, state.bytes = state.frames, target.stat().st_size
         folder.clear()
@@ -208,7 +201,7 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
     return {
         "bnnup": __version__,
         "libav": {name: list(version) for name, version in av.library_versions.items()},
-        "source": [str(film.path.resolve()), stat.st_size, stat.st_mtime_ns],
+        "source": [paths.absolute(film.path), stat.st_size, str(stat.st_mtime)],
         "model": _fingerprint(upscaler.model),
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         "options": dataclasses.asdict(options),

@@ -5,12 +5,14 @@ Nothing here needs trained weights or a network connection.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hub_server import published, server  # noqa: F401
 from nodes import nodes  # noqa: F401
 from PIL import Image
@@ -108,3 +110,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny(model_files: Path) -> Path:
     return model_files / "tiny-x2.safetensors"
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryFileSystem]:
+    """An empty memory://."""
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    yield fsspec.filesystem("memory")
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pytest
 from conftest import Run
@@ -15,16 +14,6 @@ from PIL import Image
 from bnnup import folder, paths
 from bnnup.folder import find_tasks, name_results
 from bnnup.ledger import OBJECTS
-
-
-@pytest.fixture
-def memory() -> Iterator[MemoryFileSystem]:
-    """An empty memory://."""
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
-    yield fsspec.filesystem("memory")
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture

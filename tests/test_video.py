@@ -25,12 +25,12 @@ from films import (  # noqa: E402
     times,
 )
 
-from bnnup import mux, spans, transcode, video  # noqa: E402
+from bnnup import mux, paths, spans, transcode, video  # noqa: E402
 from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.planes import read_pix_fmt  # noqa: E402
 from bnnup.segments import SegmentWriter  # noqa: E402
-from bnnup.upscaler import Upscaler  # noqa: E402
+from bnnup.upscaler import Upscaler, load  # noqa: E402
 from bnnup.video import Options, enlarge_video  # noqa: E402
 
 pytestmark = needs_ffmpeg
@@ -482,3 +482,30 @@ def test_command_line(rich, model_files, tmp_path):
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert message in done.stderr
+
+
+def test_places_that_are_not_local(rich, long_film, tiny, run, memory, tmp_path, monkeypatch):
+    """The same film, by the same segments, from and to memory://."""
+    monkeypatch.setattr(spans, "MOST", 10)
+    for path in rich / "rich.mp4", long_film:
+        memory.put_file(str(path), f"/films/{path.name}")
+    far, near = ("video", "memory://films/rich.mp4"), ("video", rich / "rich.mp4")
+    assert run(*far, "-o", "memory://out/rich.mp4", "-m", tiny).code == 0
+    run(*near, "-o", tmp_path / "rich.mp4", "-m", tiny)
+    assert memory.cat_file("/out/rich.mp4") == (tmp_path / "rich.mp4").read_bytes()
+    assert memory.find("/out") == ["/out/rich.mp4"]
+    assert "--force" in run(*far, "-o", "memory://out/rich.mp4", "-m", tiny).err
+    there, upscaler = paths.to_path("memory://out/long.mkv"), load(str(tiny), scale=2)
+    with pytest.raises(KeyboardInterrupt):
+        enlarge_video(upscaler, long_film, there, Options(codec="ffv1"), Interrupter(25))
+    assert len([name for name in memory.find("/out") if name.endswith(".seg")]) == 2
+    source = paths.to_path("memory://films/long.mkv")
+    with pytest.raises(MediaError, match=r"unfinished work.*--force"):
+        enlarge_video(upscaler, source, there, Options(codec="ffv1"))
+    result = enlarge_video(upscaler, long_film, there, Options(codec="ffv1"))
+    assert result.progress.resumed > 0
+    (tmp_path / "long.mkv").write_bytes(memory.cat_file("/out/long.mkv"))
+    assert times(tmp_path / "long.mkv") == times(long_film)
+    assert memory.find("/out") == ["/out/long.mkv", "/out/rich.mp4"]
+    done = run(*near, "-o", "memory://out/b.mp4", "-m", tiny, "--cluster", "local")
+    assert "this process only" in done.err

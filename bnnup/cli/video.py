@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,10 +21,8 @@ MOMENT = 0.5  # seconds between two reports
 
 
 def video(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", exists=True, dir_okay=False, help="The film.")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="The film.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="Where to write it.")],
     scale: Annotated[
         int | None,
         typer.Option(
@@ -67,6 +64,7 @@ def video(
 
     The same command goes on where an earlier run was interrupted.
     """
+    from bnnup import paths
     from bnnup.errors import MediaError
     from bnnup.upscaler import load
 
@@ -76,7 +74,10 @@ def video(
         from bnnup.video import Options, check_target, choose_scale, enlarge_video, read_size
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need 'pip install bnnup[video]'") from error
-    check_target(source, output, force=force)
+    film, target = paths.to_path(source), paths.to_path(output)
+    if not paths.exists(film) or paths.is_folder(film):
+        raise typer.BadParameter(f"there is no film {source}")
+    check_target(film, target, force=force)
     size = None if scale_to is None else read_size(scale_to)
     options = Options(
         cut=Cut(start, duration, deinterlace, pix_fmt),
@@ -86,14 +87,14 @@ def video(
         size=size,
         drop_misfits=drop_misfits,
     )
-    scale = scale or choose_scale(source, options)
+    scale = scale or choose_scale(film, options)
     upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
     try:
-        with _reporting(source.name, as_json=as_json) as report:
+        with _reporting(film.name, as_json=as_json) as report:
             result = enlarge_video(
                 upscaler,
-                source,
-                output,
+                film,
+                target,
                 options,
                 report,
                 discard=force,
@@ -101,7 +102,7 @@ def video(
                 threads=threads or 1,
             )
     except KeyboardInterrupt:
-        if (kept := unfinished(output)).exists():
+        if (kept := unfinished(target)).exists():
             typer.echo(f"the same command goes on from {kept}", err=True)
         raise
     _print_result(result, as_json=as_json)
