@@ -132,7 +132,7 @@ private:
 size_t bytes_of_floats(const Value& v) { return v.height * v.float_stride() * sizeof(float); }
 size_t bytes_of_signs(const Value& v) { return v.height * v.sign_stride() * sizeof(uint64_t); }
 
-// How many rows of the widest value fit the cache.
+// How many rows of the widest value fit a thread's cache.
 int rows_in_flight(const Network& network, const Plan& plan) {
     size_t widest = 1;
     for (size_t i = 0; i < plan.values.size(); ++i) {
@@ -140,14 +140,14 @@ int rows_in_flight(const Network& network, const Plan& plan) {
             widest = std::max(widest, bytes_of_floats(plan.values[i]) / plan.height);
         }
     }
-    return int(std::min<size_t>(CACHE * plan.threads / widest, MAX_SIDE));
+    return int(std::min<size_t>(CACHE / widest, MAX_SIDE));
 }
 
 // Groups whose rows in flight, those of a band and those between first and last operation,
 // fit the cache; an operation that does not fit with the ones before begins a new group.
 std::vector<Place> group_operations(const Network& network, const Plan& plan) {
     const auto& operations = network.operations();
-    const int max_lag = rows_in_flight(network, plan) - BAND * plan.threads;
+    const int max_lag = rows_in_flight(network, plan) - BAND;
     std::vector<Place> places(operations.size());
     int group = 0, members = 0;
     for (size_t i = 0; i < operations.size(); ++i) {
@@ -168,32 +168,23 @@ std::vector<Place> group_operations(const Network& network, const Plan& plan) {
     return places;
 }
 
-// Bands are as high as the cache allows, and every thread has the same part in each.
-std::vector<Step> order_rows(
+// Bands are as high as the cache allows.
+std::vector<Sweep> make_sweeps(
     const Network& network, const std::vector<Place>& places, const Plan& plan) {
-    const int rows = rows_in_flight(network, plan), turn = BAND * plan.threads;
-    std::vector<Step> steps;
-    for (size_t first = 0; first < places.size();) {
-        size_t last = first;
-        int lag = 0;
-        while (last < places.size()
-               && (places[last].group < 0 || places[last].group == places[first].group)) {
-            lag = std::max(lag, places[last].lag);
-            ++last;
-        }
-        const int band = last - first > 1 ? std::max(1, (rows - lag) / turn) * turn : plan.height;
-        for (int end = band;; end += band) {
-            for (size_t i = first; i < last; ++i) {
-                if (places[i].group < 0) continue;
-                const int from = std::clamp(end - band - places[i].lag, 0, plan.height);
-                const int to = std::clamp(end - places[i].lag, 0, plan.height);
-                if (from < to) steps.push_back({int(i), from, to});
-            }
-            if (end >= plan.height + lag) break;
-        }
-        first = last;
+    const int rows = rows_in_flight(network, plan);
+    std::vector<Sweep> sweeps;
+    for (size_t i = 0; i < places.size(); ++i) {
+        if (places[i].group < 0) continue;
+        if (size_t(places[i].group) == sweeps.size()) sweeps.emplace_back();
+        sweeps.back().operations.push_back(int(i));
     }
-    return steps;
+    for (Sweep& sweep : sweeps) {
+        int lag = 0;
+        for (int operation : sweep.operations) lag = std::max(lag, places[operation].lag);
+        sweep.band = std::max((rows - lag) / BAND, 1) * BAND;
+        sweep.bands = divide_up(plan.height + lag, sweep.band);
+    }
+    return sweeps;
 }
 
 size_t scratch_bytes(const Network& network, const Operation& operation, const Value& value) {
@@ -270,7 +261,8 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
     plan.bytes = signs.lay_out(plan.bytes, plan.sign_offset);
     plan.scratch = round_up(plan.scratch, CACHE_LINE);
     plan.bytes += plan.scratch * plan.threads;
-    plan.steps = order_rows(network, places, plan);
+    for (const Place& place : places) plan.lags.push_back(place.lag);
+    plan.sweeps = make_sweeps(network, places, plan);
     return plan;
 }
 

@@ -1,10 +1,10 @@
 // Where the values of a network lie for one picture size, and in which order rows are
 // computed.
 //
-// Operations that follow each other are taken in groups. Within a group the picture is
-// swept once from top to bottom in bands, and every operation follows the one it reads
-// by as many rows as it looks ahead, so that the rows in flight stay in the cache
-// instead of passing through memory once per operation.
+// Operations that follow each other are taken in sweeps. A sweep goes through the picture
+// once from top to bottom in bands, and every operation follows the first one by as many
+// rows as those between look ahead, so that the rows in flight stay in the cache instead
+// of passing through memory once per operation.
 #pragma once
 
 #include <vector>
@@ -13,13 +13,16 @@
 
 namespace bnnup {
 
-constexpr int BAND = 8;  // rows per thread and step
+constexpr int BAND = 8;  // rows, at least
 
-// Rows begin .. end of the input's height, to be computed by one operation, split over
-// all threads; the next step begins when all are done.
-struct Step {
-    int operation;
-    int begin, end;
+// Operations in order, each doing rows `band` at a time. In band i, an operation does rows
+// i * band - lag .. (i + 1) * band - lag of the input's height, as far as there are such.
+// All that these rows depend on is made, and all that they overwrite has been read, by
+// operations before it in bands 0 .. i, and by nothing else.
+struct Sweep {
+    std::vector<int> operations;
+    int band = 0;
+    int bands = 0;
 };
 
 struct Plan {
@@ -27,7 +30,8 @@ struct Plan {
     int threads = 1;  // no more than have something to do
     std::vector<Value> values;  // pointers are offsets into the workspace, until placed
     std::vector<size_t> float_offset, sign_offset;  // bytes
-    std::vector<Step> steps;
+    std::vector<int> lags;  // by operation, in rows of the input's height
+    std::vector<Sweep> sweeps;
     size_t scratch = 0;  // bytes per thread
     size_t bytes = 0;    // of the workspace: values, then scratch of every thread
 };

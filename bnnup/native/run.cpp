@@ -5,12 +5,12 @@
 #endif
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <deque>
 #include <new>
 #include <stdexcept>
 
+#include "bands.h"
 #include "operations.h"
 #include "team.h"
 
@@ -43,37 +43,6 @@ std::vector<Value> place_values(
     return values;
 }
 
-// The rows of one step, shared out. A row belongs to the same member in every step, so
-// that it stays in that one's cache: members take turns down the picture, BAND rows each.
-// Who is through helps the others.
-class Share {
-public:
-    Share(const Step& step, int members) : step_(step), members_(members), taken_(members) {}
-
-    template <class Work>
-    void work(int member, const Work& row) {
-        for (int i = 0; i < members_; ++i) {
-            const int owner = (member + i) % members_;
-            for (;;) {
-                const int y = row_of(owner, taken_[owner].fetch_add(1, std::memory_order_relaxed));
-                if (y >= step_.end) break;
-                if (y >= step_.begin) row(y);
-            }
-        }
-    }
-
-private:
-    // Row number `index` of an owner, from the turn on in which the step begins.
-    int row_of(int owner, int index) const {
-        const int turn = step_.begin / (BAND * members_) + index / BAND;
-        return (turn * members_ + owner) * BAND + index % BAND;
-    }
-
-    Step step_;
-    int members_;
-    std::vector<std::atomic<int>> taken_;
-};
-
 // Large pages, where the system has them: rows of a picture touch many small ones.
 char* allocate_pages(size_t bytes) {
     const size_t page = bytes < LARGE_PAGE ? CACHE_LINE : LARGE_PAGE;
@@ -96,22 +65,31 @@ void Runner::run(
     const Passage passage{
         network_, place_values(network_, plan, workspace.memory.get(), result), luma};
     char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * plan.threads;
-    std::deque<Share> shares;
-    for (const Step& step : plan.steps) shares.emplace_back(step, plan.threads);
-    Team::work(plan.threads, [&](int member, Team& team) {
-        for (size_t i = 0; i < plan.steps.size(); ++i) {
-            const auto begin = std::chrono::steady_clock::now();
-            const int operation = plan.steps[i].operation;
-            shares[i].work(member, [&](int y) {
-                compute_row(passage, operation, y, scratch + plan.scratch * member);
+    std::deque<Bands> bands;
+    for (const Sweep& sweep : plan.sweeps) {
+        bands.emplace_back(sweep.bands, int(sweep.operations.size()));
+    }
+    std::vector<std::vector<double>> taken(
+        plan.threads, std::vector<double>(network_.operations().size()));
+    work_together(plan.threads, [&](int member) {
+        for (size_t i = 0; i < plan.sweeps.size(); ++i) {
+            const Sweep& sweep = plan.sweeps[i];
+            bands[i].work([&](int band, int step) {
+                const auto begin = std::chrono::steady_clock::now();
+                const int operation = sweep.operations[step];
+                const int first = band * sweep.band - plan.lags[operation];
+                const int end = std::min(first + sweep.band, height);
+                for (int y = std::max(first, 0); y < end; ++y) {
+                    compute_row(passage, operation, y, scratch + plan.scratch * member);
+                }
+                const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+                taken[member][operation] += time.count();
             });
-            if (team.size() > 1) team.wait();
-            if (seconds && member == 0) {
-                const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-                seconds[operation] += taken.count();
-            }
         }
     });
+    for (const std::vector<double>& of_member : taken) {
+        for (size_t i = 0; seconds && i < of_member.size(); ++i) seconds[i] += of_member[i];
+    }
     give_back(std::move(workspace));
 }
 

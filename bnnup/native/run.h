@@ -18,7 +18,7 @@ public:
 
     // luma: (height, width); result: (scale * height, scale * width). Uses `threads`
     // threads, the caller's among them; none is left when it returns.
-    // seconds: where not null, what each operation took is added to it.
+    // seconds: where not null, what each operation took of all threads is added to it.
     void run(
         const float* luma, int height, int width, float* result, int threads,
         double* seconds = nullptr);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds and runs the engine's own tests: once with AddressSanitizer and
-# UndefinedBehaviorSanitizer, and, where the cross compiler and the emulator are
+# UndefinedBehaviorSanitizer, once with ThreadSanitizer, and, where the cross compiler and the emulator are
 # installed (Debian: g++-aarch64-linux-gnu qemu-user), once for AArch64. The checksums
 # of all runs must be the same.
 set -euo pipefail
@@ -9,10 +9,12 @@ cd "$(dirname "$0")/.."
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
-cmake -S . -B "$build/native" -DBNNUP_TESTS=ON -DBNNUP_SANITIZE=ON >/dev/null
-cmake --build "$build/native" --parallel >/dev/null
-native=$("$build/native/bnnup_test")
-echo "sanitized: $native"
+for sanitizers in address,undefined thread; do
+  cmake -S . -B "$build/$sanitizers" -DBNNUP_TESTS=ON -DBNNUP_SANITIZE=$sanitizers >/dev/null
+  cmake --build "$build/$sanitizers" --parallel >/dev/null
+  native=$("$build/$sanitizers/bnnup_test")
+  echo "$sanitizers: $native"
+done
 
 if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null; then
   cmake -S . -B "$build/arm" -DBNNUP_TESTS=ON -DCMAKE_SYSTEM_NAME=Linux \
@@ -20,11 +22,11 @@ if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/
     -DCMAKE_EXE_LINKER_FLAGS=-static >/dev/null
   cmake --build "$build/arm" --parallel >/dev/null
   arm=$(qemu-aarch64 "$build/arm/bnnup_test")
-  echo "AArch64:   $arm"
+  echo "AArch64: $arm"
   if [ "${arm##* }" != "${native##* }" ]; then
     echo "AArch64 computes other numbers" >&2
     exit 1
   fi
 else
-  echo "AArch64:   skipped, for lack of aarch64-linux-gnu-g++ or qemu-aarch64"
+  echo "AArch64: skipped, for lack of aarch64-linux-gnu-g++ or qemu-aarch64"
 fi
