@@ -17,6 +17,8 @@ from bnnup import packing, program, resize
 
 Constants = dict[str, NDArray[Any]]
 
+BRANCH = 0.1  # gain of what joins the flow, before training: deep networks begin as their head
+
 
 class Layer(nn.Module):
     """A module that is one operation of a program."""
@@ -152,6 +154,7 @@ class BinaryConvolution(Layer):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.norm = nn.BatchNorm2d(out_channels)
+        nn.init.constant_(self.norm.weight, BRANCH)
         self.activation = RPReLU(out_channels) if activation == "rprelu" else None
 
     def forward(self, x: Tensor) -> Tensor:
