@@ -1,34 +1,44 @@
 """How fast films are enlarged, and what the time goes into.
 
     python -m benchmarks.video [--model NAME] [--size WxH] [--frames N] [--preset P] [--json]
+    python -m benchmarks.video --cluster …
 
 Makes a film in which every pixel of every frame changes, and enlarges it ×2. First each
 stage on its own, in milliseconds of processor time a frame: their sum, shared by the
 cores, is the limit. Then as ``bnnup video`` does it, all at once: frames a second, and
 the share of the time for which each stage was busy. On a machine that does other work,
 too, the processor times still hold, the frames a second do not.
+
+The second form enlarges the film by a plain process, by one worker of a Ray cluster and
+by two, each held to a core of its own; starting workers and joining segments is left out.
+Needs two cores and pip install 'bnnup[cluster]'.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from bnnup import cluster, cluster_video
 from bnnup.engine import usable_cores
 from bnnup.frames import from_planes
 from bnnup.planes import FrameUpscaler, Plane, read_pix_fmt
+from bnnup.transcode import Progress
 from bnnup.upscaler import Upscaler, load
 from bnnup.video import Options, enlarge_video
 
 RATE = 24
+STORE = 200 << 20  # bytes
 
 
 def moving(width: int, height: int, frames: int) -> Iterator[list[Plane]]:
@@ -129,6 +139,66 @@ def measure(
     return rows
 
 
+def measure_cluster(
+    upscaler: Upscaler, width: int, height: int, frames: int, preset: str
+) -> dict[str, float]:
+    """Frames a second of a process on one core, of one worker and of two."""
+    options = Options(preset=preset)
+    with tempfile.TemporaryDirectory() as folder:
+        film, larger = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        make_film(film, width, height, frames)
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {0})
+        plain = enlarge_video(upscaler, film, larger, options).progress.rate
+        os.sched_setaffinity(0, cores)
+        found = {"process": plain}
+        for count in (1, 2):
+            expected = larger.read_bytes()
+            larger.unlink()
+            found[f"workers {count}"] = rate_of_workers(upscaler, film, larger, options, count)
+            assert larger.read_bytes() == expected
+    return found
+
+
+def rate_of_workers(
+    upscaler: Upscaler, film: Path, larger: Path, options: Options, count: int
+) -> float:
+    """Frames a second from when all workers are there."""
+    os.environ.update(cluster.QUIET, RAY_worker_niceness="0")  # as the process that is compared
+    from ray.cluster_utils import Cluster
+
+    claims = film.parent / f"cores-{count}"
+    claims.mkdir()
+
+    class Pinned(cluster_video.FilmWorker):
+        def __init__(self, job: cluster_video.Job) -> None:
+            for core in range(count):
+                try:
+                    (claims / str(core)).mkdir()
+                except FileExistsError:
+                    continue
+                for thread in os.listdir("/proc/self/task"):
+                    os.sched_setaffinity(int(thread), {core})
+                break
+            super().__init__(job)
+
+    began: list[float] = []
+
+    def wait(progress: Progress) -> None:
+        if progress.workers == count and not began:
+            assert progress.frames == 0
+            began.append(progress.seconds)
+
+    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    nodes = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(count):
+        nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    with patch.multiple(cluster_video, FilmWorker=Pinned), patch.object(cluster, "PERIOD", 0.1):
+        made = enlarge_video(upscaler, film, larger, options, wait, cluster=nodes.address).progress
+    nodes.shutdown()
+    return made.frames / (made.seconds - began[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="edsr-small")
@@ -136,11 +206,21 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--preset", action="append", help="of x264; may be given several times")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--cluster", action="store_true", help="one-core workers instead")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
-    upscaler = load(arguments.model, scale=2, threads=arguments.threads)
     presets = arguments.preset or ["medium", "veryfast"]
+    if arguments.cluster:
+        upscaler = load(arguments.model, scale=2, threads=1)
+        rates = measure_cluster(upscaler, width, height, arguments.frames, presets[0])
+        if arguments.json:
+            print(json.dumps({"model": arguments.model, "size": arguments.size, "rates": rates}))
+            return
+        for name, rate in rates.items():
+            print(f"{name:<12}{rate:>8.1f} frames a second{rate / rates['process']:>8.2f}")
+        return
+    upscaler = load(arguments.model, scale=2, threads=arguments.threads)
     rows = measure(upscaler, width, height, arguments.frames, presets)
     if arguments.json:
         print(json.dumps({"model": arguments.model, "size": arguments.size, "rows": rows}))
