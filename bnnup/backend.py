@@ -5,7 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnup import resize
+from bnnup import color, resize
+from bnnup.color import Sample
 from bnnup.errors import BackendError
 from bnnup.weights import Model
 
@@ -58,3 +59,15 @@ def enlarge(
     """``resize.enlarge``, by the engine where there is one: the same bits, only sooner."""
     fastest = resize.enlarge if engine is None else engine.enlarge
     return fastest(plane, factor, shift)
+
+
+def merge(
+    y: NDArray[np.float32],
+    cb: NDArray[np.float32],
+    cr: NDArray[np.float32],
+    dtype: np.dtype[Sample],
+) -> NDArray[Sample]:
+    """Y', Cb and Cr, each (H, W), to (H, W, 3) pixels, by the engine where there is one."""
+    if engine is not None:
+        return engine.merge(y, cb, cr, dtype)
+    return color.quantize(color.merge(y, cb, cr), dtype)

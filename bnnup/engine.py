@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnup import program, resize
+from bnnup import color, program, resize
+from bnnup.color import Sample
 from bnnup.weights import Model
 
 try:  # by name, because type checkers read the sources, where it is not built
@@ -84,6 +85,21 @@ def enlarge(
     result = np.empty((factor * height, factor * width), np.float32)
     down, across = (resize.phases(factor, offset) for offset in shift)
     _native.enlarge(plane, down, across, result)
+    return result
+
+
+def merge(
+    y: NDArray[np.float32],
+    cb: NDArray[np.float32],
+    cr: NDArray[np.float32],
+    dtype: np.dtype[Sample],
+) -> NDArray[Sample]:
+    """``color.merge`` and ``color.quantize``, bit for bit, integers in one pass."""
+    if dtype == np.float32:
+        return color.quantize(color.merge(y, cb, cr), dtype)
+    planes = (np.ascontiguousarray(plane, np.float32) for plane in (y, cb, cr))
+    result = np.empty((*y.shape, 3), dtype)
+    _native.merge(*planes, color.MERGING, result)
     return result
 
 

@@ -5,27 +5,26 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bnnup import color, image
-from bnnup.backend import Backend, choose_backend, enlarge
+from bnnup.backend import Backend, choose_backend, enlarge, merge
+from bnnup.color import WHITES, Sample, quantize
 from bnnup.errors import ModelNotFoundError
 from bnnup.tiling import plan_tiles
 from bnnup.transparency import fill_transparent
 from bnnup.weights import Model, load_model, save_model
 from bnnup.zoo import DEFAULT, find_model
 
-Sample = TypeVar("Sample", np.uint8, np.uint16, np.float32)
 Progress = Callable[[int, int], None]  # input pixels done, input pixels in all
 
 MEMORY = 400 << 20  # bytes beyond the input and output arrays
 TILES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
 MARGIN = 2  # input pixels each way that chroma's bicubic and alpha's range look at
-WHITES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
 def load(
@@ -160,7 +159,7 @@ class Upscaler:
     def enlarge_tile(self, pixels: NDArray[Sample]) -> NDArray[Sample]:
         """The result of ``enlarge`` at once; what is transparent has been filled before."""
         part = np.divide(pixels, np.float32(WHITES[pixels.dtype]), dtype=np.float32)
-        return _quantize(self._enlarge_part(part), pixels.dtype)
+        return self._enlarge_part(part, pixels.dtype)
 
     def _enlarge_tiles(self, tiles: Iterable[NDArray[Sample]]) -> Iterator[NDArray[Sample]]:
         """What becomes of tiles, in their order."""
@@ -180,18 +179,19 @@ class Upscaler:
                 return side
         return TILES[-1]
 
-    def _enlarge_part(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _enlarge_part(self, part: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
         if part.ndim == 2:
-            return self.backend.run(part)
+            return quantize(self.backend.run(part), dtype)
         if part.shape[2] == 2:
-            colors = self.backend.run(part[..., 0])[..., None]
+            colors = quantize(self.backend.run(part[..., 0]), dtype)[..., None]
         else:
             y, cb, cr = color.split(part)
-            chroma = (enlarge(plane, self.scale) for plane in (cb, cr))
-            colors = color.merge(self.backend.run(y), *chroma)
+            cb, cr = enlarge(cb, self.scale), enlarge(cr, self.scale)
+            colors = merge(self.backend.run(y), cb, cr, dtype)
         if part.shape[2] == 3:
             return colors
-        return np.concatenate([colors, self._enlarge_alpha(part[..., -1])[..., None]], axis=-1)
+        alpha = quantize(self._enlarge_alpha(part[..., -1]), dtype)
+        return np.concatenate([colors, alpha[..., None]], axis=-1)
 
     def _enlarge_alpha(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
         """Alpha enlarged, within the range of the pixels around: opaque stays opaque."""
@@ -219,14 +219,3 @@ def _neighbourhood(plane: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.
         [rows[:, i : i + plane.shape[1]] for i in range(3)]
     )
     return result
-
-
-def _quantize(pixels: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
-    """Float in about [0, 1] to the dtype's range, clipped, integers rounded half up; in place."""
-    # Not ``clip``, which lets NaN through: what it becomes as an integer depends on the CPU.
-    pixels = np.fmin(np.fmax(pixels, 0, out=pixels), 1, out=pixels)
-    if dtype != np.float32:
-        pixels *= np.float32(WHITES[dtype])
-        pixels += np.float32(0.5)  # which the conversion to integers cuts off
-    quantized: NDArray[Sample] = pixels.astype(dtype, copy=False)
-    return quantized

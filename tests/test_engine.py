@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bnnup import program, resize
+from bnnup import color, program, resize
 from bnnup.tiling import plan_tiles
 from bnnup.weights import Model
 
@@ -204,6 +204,34 @@ def test_enlarge_equals_resize(factor: int, shift: tuple[float, float]) -> None:
         assert engine.enlarge(plane, factor, shift).tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 21), (1, 64), (130, 517)])
+def test_merge_equals_color(dtype: type, shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    y, cb, cr = random.uniform(-0.7, 1.2, (3, *shape)).astype(np.float32)
+    assert_merged_alike(y, cb, cr, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_merge_equals_color_where_numbers_end(dtype: type) -> None:
+    halves = (np.arange(0, 256) + 0.5) / 255  # between two integers
+    ends = [0.0, -0.0, 1.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 3e38, -3e38]
+    y = np.concatenate([halves, ends]).astype(np.float32)
+    others = np.array([*ends, 0.5, -0.5], np.float32)
+    assert_merged_alike(*np.meshgrid(y, others), np.zeros((len(others), len(y))), dtype)
+    assert_merged_alike(*np.meshgrid(y, others), np.full((len(others), len(y)), np.nan), dtype)
+
+
+def assert_merged_alike(y: Picture, cb: Picture, cr: Picture, dtype: type) -> None:
+    wanted = np.dtype(dtype)
+    y, cb, cr = (plane.astype(np.float32) for plane in (y, cb, cr))
+    with np.errstate(all="ignore"):
+        expected = color.quantize(color.merge(y, cb, cr), wanted)
+        merged = engine.merge(y, cb, cr, wanted)
+    assert merged.dtype == wanted
+    assert merged.tobytes() == expected.tobytes()
+
+
 def test_memory_is_what_a_picture_needs() -> None:
     network = engine.Engine(chain(12), threads=1)
     small, large = network.memory(100, 100), network.memory(200, 200)
@@ -288,6 +316,17 @@ def test_no_description_crashes(data: st.DataObject) -> None:
             runner.run(picture(3, 4), np.empty((3 * scale, 4 * scale), np.float32), 2)
         except ValueError:
             continue
+
+
+def test_pixels_of_another_shape_are_refused() -> None:
+    plane, pixels = picture(3, 4), np.empty((3, 4, 3), np.uint8)
+    for planes in ([plane, plane, plane[:2]], [plane[:2], plane, plane]):
+        with pytest.raises(ValueError, match="shape"):
+            _native.merge(*planes, color.MERGING, pixels)
+    with pytest.raises(ValueError, match="three"):
+        _native.merge(plane, plane, plane, color.MERGING, pixels[..., :2].copy())
+    with pytest.raises(TypeError):
+        _native.merge(plane, plane, plane, color.MERGING, pixels.astype(np.int32))
 
 
 def test_bits_past_the_channels_are_refused() -> None:

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "target.h"
 
@@ -238,7 +239,7 @@ TARGET_END
 
 const Kernel amx = {
     "amx", supported, PRODUCTS, spin, arrange, binary_scratch, convolve_in_tiles, convolution,
-    pack, activate, add, box_mean, weigh, enlarge,
+    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "nines.h"
 #include "target.h"
@@ -184,7 +185,7 @@ TARGET_END
 
 const Kernel avx2 = {
     "avx2", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
-    pack, activate, add, box_mean, weigh, enlarge,
+    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "nines.h"
 #include "target.h"
@@ -123,7 +124,7 @@ TARGET_END
 
 const Kernel avx512 = {
     "avx512", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
-    pack, activate, add, box_mean, weigh, enlarge,
+    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

@@ -107,6 +107,13 @@ struct Kernel {
     void (*enlarge)(
         const float* const* rows, const float* down, const float* across, int factor, int channels,
         int width, float* scratch, float* out) = nullptr;
+    // `count` pixels in three planes to interleaved R'G'B'; factors: (4).
+    void (*merge8)(
+        const float* y, const float* cb, const float* cr, size_t count, const float* factors,
+        uint8_t* out) = nullptr;
+    void (*merge16)(
+        const float* y, const float* cb, const float* cr, size_t count, const float* factors,
+        uint16_t* out) = nullptr;
 };
 
 extern const Kernel portable;

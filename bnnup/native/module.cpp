@@ -53,6 +53,28 @@ void enlarge(Plane plane, Plane down, Plane across, Result result) {
         result.data());
 }
 
+template <class T>
+using Pixels = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+void merge(
+    Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result,
+    void (*Kernel::*merge)(
+        const float*, const float*, const float*, size_t, const float*, T*)) {
+    for (int axis = 0; axis < 2; ++axis) {
+        if (cb.shape(axis) != y.shape(axis) || cr.shape(axis) != y.shape(axis)
+            || result.shape(axis) != y.shape(axis)) {
+            throw std::invalid_argument("planes and pixels differ in shape");
+        }
+    }
+    if (result.shape(2) != 3 || factors.size() != 4) {
+        throw std::invalid_argument("pixels have three samples, and there are four factors");
+    }
+    const nb::gil_scoped_release release;
+    (find_kernel("").*merge)(
+        y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -70,6 +92,20 @@ NB_MODULE(_native, m) {
     m.def(
         "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
         nb::arg("across").noconvert(), nb::arg("result").noconvert());
+    m.def(
+        "merge",
+        [](Plane y, Plane cb, Plane cr, Vector factors, Pixels<uint8_t> result) {
+            merge(y, cb, cr, factors, result, &Kernel::merge8);
+        },
+        nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
+        nb::arg("factors").noconvert(), nb::arg("result").noconvert());
+    m.def(
+        "merge",
+        [](Plane y, Plane cb, Plane cr, Vector factors, Pixels<uint16_t> result) {
+            merge(y, cb, cr, factors, result, &Kernel::merge16);
+        },
+        nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
+        nb::arg("factors").noconvert(), nb::arg("result").noconvert());
 
     nb::class_<Network>(m, "Network")
         .def(nb::init<int, std::string>(), nb::arg("scale"), nb::arg("kernel"))

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace bnnup {
 namespace {
@@ -158,7 +159,7 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 const Kernel neon = {
     "neon", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
-    pack, activate, add, box_mean, weigh, enlarge,
+    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

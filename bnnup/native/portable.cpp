@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace bnnup {
 namespace {
@@ -109,7 +110,7 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 const Kernel portable = {
     "portable", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge,
+    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup
