@@ -27,6 +27,7 @@ from bnnup.engine import Engine, kernels
 from bnnup.weights import Model
 
 HEIGHT, WIDTH = 180, 320
+SMALL = 8, 32  # blocks and channels of edsr-small
 # Held to an instruction set: what to ask of torch and oneDNN, and which peers to run.
 LIMITS = {
     "AVX2": (
@@ -42,15 +43,15 @@ LIMITS = {
 }
 
 
-def make_model() -> Model:
-    """The bundled network's shape, with random weights: they do not change its time."""
-    names = [f"body{i}" for i in range(2 * BLOCKS)]
+def make_model(blocks: int = BLOCKS, channels: int = CHANNELS) -> Model:
+    """A bundled network's shape, with random weights: they do not change its time."""
+    names = [f"body{i}" for i in range(2 * blocks)]
     network = program.Program(
         SCALE,
         (
-            program.Convolution("head", program.INPUT, CHANNELS, 3),
+            program.Convolution("head", program.INPUT, channels, 3),
             *(
-                program.BinaryConvolution(name, before, CHANNELS, 3, "identity", "rprelu")
+                program.BinaryConvolution(name, before, channels, 3, "identity", "rprelu")
                 for name, before in zip(names, ["head", *names], strict=False)
             ),
             program.Convolution("tail", names[-1], SCALE**2, 3),
@@ -81,8 +82,8 @@ def take_turns(calls: dict[str, Call], repeats: int) -> dict[str, float]:
     return best
 
 
-def engine_call(kernel: str, threads: int, luma: NDArray[np.float32]) -> Call:
-    engine = Engine(make_model(), threads=threads, kernel=kernel)
+def engine_call(model: Model, kernel: str, threads: int, luma: NDArray[np.float32]) -> Call:
+    engine = Engine(model, threads=threads, kernel=kernel)
     return lambda: engine.run(luma)
 
 
@@ -91,10 +92,18 @@ def compare(
 ) -> dict[str, float]:
     """Seconds by name, engines first."""
     luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
-    calls = {f"bnnup {kernel}": engine_call(kernel, threads, luma) for kernel in wanted}
+    model = make_model()
+    calls = {f"bnnup {kernel}": engine_call(model, kernel, threads, luma) for kernel in wanted}
     for peer in available(peers):
         calls[peer.name] = peer.prepare(luma[None, None], threads)
     return take_turns(calls, repeats)
+
+
+def compare_small(threads: int, repeats: int, wanted: list[str]) -> dict[str, float]:
+    """Seconds of edsr-small by kernel."""
+    luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
+    model = make_model(*SMALL)
+    return take_turns({k: engine_call(model, k, threads, luma) for k in wanted}, repeats)
 
 
 def compare_limited(limit: str, arguments: argparse.Namespace) -> dict[str, float] | None:
@@ -112,7 +121,7 @@ def compare_limited(limit: str, arguments: argparse.Namespace) -> dict[str, floa
 
 
 def measure_limit(kernel: str) -> float:
-    """Sign products a second that xor, popcount and add can take on one core."""
+    """Sign products a second that the kernel can take from registers on one core."""
     best = 0.0
     rounds = 20_000
     for _ in range(30):
@@ -168,6 +177,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "operations_counted": count(make_model().program, HEIGHT, WIDTH).ops,
         "missing": {peer.name: peer.missing() for peer in PEERS if peer.missing()},
         "seconds": compare(arguments.threads, arguments.repeats, None, native),
+        "small": compare_small(arguments.threads, arguments.repeats, native),
         "limited": {limit: compare_limited(limit, arguments) for limit in LIMITS},
         "kernels": {kernel: measure_operations(kernel, arguments.repeats) for kernel in native},
     }
@@ -186,6 +196,8 @@ def print_report(report: dict[str, Any]) -> None:
     print_table(report["seconds"])
     for name, packages in report["missing"].items():
         print(f"{name}: skipped, for lack of {', '.join(packages)}")
+    print("\nedsr-small, 8 blocks of 32 channels:\n")
+    print_table(report["small"])
     for limit, seconds in report["limited"].items():
         if seconds:
             print(f"\nHeld to {limit}:\n")
