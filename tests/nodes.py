@@ -11,6 +11,7 @@ from bnnup.cluster import QUIET
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
+NO_RAY = "no Ray for this Python: pip install 'bnnup[cluster]'"
 STORE = 100 << 20  # bytes; Ray's default is a third of the memory
 
 
@@ -18,7 +19,7 @@ STORE = 100 << 20  # bytes; Ray's default is a third of the memory
 def nodes() -> Iterator["Cluster"]:
     """A head without cores, and two nodes with one each."""
     os.environ.update(QUIET)
-    pytest.importorskip("ray", reason="no Ray for this Python: pip install 'bnnup[cluster]'")
+    pytest.importorskip("ray", reason=NO_RAY)
     from ray.cluster_utils import Cluster
 
     made = Cluster(

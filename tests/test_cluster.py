@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from nodes import add_node
+from nodes import NO_RAY, add_node
 
 from bnnup import cluster as module
 from bnnup.cluster import TRIES, Outcome, Workers, connected
@@ -259,6 +259,7 @@ def test_a_node_that_dies_and_one_that_joins(
 
 
 def test_no_cluster_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason=NO_RAY)
     monkeypatch.setenv("RAY_ADDRESS", "")
     script = (
         "from bnnup.cluster import connected\n"
