@@ -13,13 +13,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from bnnup import __version__
+from bnnup.backend import engine
 from bnnup.errors import BnnupError, ClusterError, FullError, MediaError, is_full
 from bnnup.image import reason
 
@@ -63,7 +65,9 @@ def connected(address: str) -> Iterator[None]:
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         _check_reachable(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        # Workers look for modules in the folder that is current now before all others.
+        with chdir(Path(__file__).parent.parent):
+            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"no Ray cluster at {address!r}: {reason(error)[:200]}; start one with "
@@ -73,6 +77,11 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def installed() -> str:
+    """What has to be the same on all machines, if their results are to be."""
+    return __version__ if engine is not None else f"{__version__} without its engine"
 
 
 def _check_reachable(address: str) -> None:
@@ -222,10 +231,10 @@ class Workers(Generic[Unit, Result]):
             if not self.alive and (lost or self._failed_starts >= STARTS):
                 raise ClusterError(f"no worker could be started: {answer.error}")
             return
-        version = answer.result
-        if version != __version__:
+        if answer.result != installed():
             raise ClusterError(
-                f"a machine of the cluster has bnnup {version}, not {__version__}; install the same"
+                f"a machine of the cluster has bnnup {answer.result}, not {installed()}; "
+                "install the same"
             )
         worker.ready, self._failed_starts, self._began = True, 0, time.monotonic()
         self._free[0][worker] = None
@@ -349,7 +358,7 @@ class _Runner:
     def start(self) -> _Answer:
         try:
             self._work = self._make()
-            return _Answer(__version__)
+            return _Answer(installed())
         except Exception as error:
             return self._explain(error)
 
