@@ -131,7 +131,7 @@ def draw(tables: dict[int, list[Row]], path: Path) -> None:
             panel.annotate(
                 row.name,
                 (row.seconds * 1e3, psnr),
-                xytext=(0, 6),
+                xytext=(0, 6 if row.ours else -13),
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
