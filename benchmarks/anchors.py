@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.peers import Call
+
 if TYPE_CHECKING:
     import torch
-
-Call = Callable[[], object]
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,16 @@ machine that does nothing else. pip install 'bnnup[bench]' brings what it needs.
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot
+from numpy.typing import NDArray
 
 from benchmarks.anchors import ANCHORS
 from benchmarks.engine import HEIGHT, WIDTH, take_turns
+from benchmarks.peers import Call
 from bnnup.backend import enlarge
 from bnnup.cost import count
 from bnnup.engine import Engine
@@ -70,7 +71,7 @@ def measure(scale: int, bench: Path) -> list[Row]:
         save_model(model, path)
         models[path.stem.rpartition("-x")[0]] = model
     luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
-    calls: dict[str, Callable[[], object]] = {"bicubic": lambda: enlarge(luma, scale)}
+    calls: dict[str, Call] = {"bicubic": lambda: enlarge(luma, scale)}
     for name, model in models.items():
         calls[name] = _call(model, luma)
     anchors = [anchor for anchor in ANCHORS if anchor.scale == scale]
@@ -89,7 +90,7 @@ def measure(scale: int, bench: Path) -> list[Row]:
     return sorted(rows, key=lambda row: (row.seconds is None, row.seconds or row.ops or 0.0))
 
 
-def _call(model: Model, luma: np.ndarray) -> Callable[[], object]:
+def _call(model: Model, luma: NDArray[np.float32]) -> Call:
     engine = Engine(model, threads=1)
     return lambda: engine.run(luma)
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 from bnnup import animation, formats, image, passes, paths
 from bnnup.budget import check_memory, estimate
-from bnnup.errors import MediaError
+from bnnup.errors import MediaError, StoppedError
 from bnnup.folder import Known, Task
 from bnnup.formats import Encoding
 from bnnup.image import Header, Picture
@@ -55,6 +55,7 @@ class Batch:
         self._upscalers: dict[int, Upscaler] = {}
         self._fingerprint = ""
         self._network = Lock()
+        self._stopped = Event()
 
     def upscaler(self, scale: int) -> Upscaler:
         """The network for a scale; BnnupError where there is none."""
@@ -107,6 +108,10 @@ class Batch:
                     yield work
             finally:
                 unwanted.set()  # before the stages are waited for
+
+    def stop(self) -> None:
+        """Has the runs of other threads given up; none leaves anything half done."""
+        self._stopped.set()
 
     def wait(self) -> None:
         """Tells ``waiting`` how many workers there are, where there are others."""
@@ -190,7 +195,7 @@ class Batch:
         target, known = work.task.target, work.task.known
         if target is not None and known is not None:
             work.key = self._key(file)
-            if not force and self._is_finished(target, known, work.key):
+            if not force and _is_finished(target, known, work.key):
                 work.status = "skipped"
                 return
             if ledger is None and not known.begun:
@@ -217,11 +222,6 @@ class Batch:
                 work.notes = (*work.notes, note)
         formats.check_fits(picture, work.size, work.encoding, (target or Path("it")).name)
         work.picture = picture
-
-    def _is_finished(self, target: Path, known: Known, key: int) -> bool:
-        with suppress(OSError):
-            return known.key == key and target.stat().st_size == known.bytes
-        return False
 
     def _key(self, file: IO[bytes]) -> int:
         if not self._fingerprint:
@@ -274,8 +274,8 @@ class Batch:
 
         def show(pixels: int) -> None:
             nonlocal seen
-            if work.unwanted.is_set():
-                raise _InterruptedError
+            if work.unwanted.is_set() or self._stopped.is_set():
+                raise StoppedError
             seen += pixels
             if self.progress is not None:
                 self.progress(work.task.name, seen, total)
@@ -313,15 +313,17 @@ class Batch:
             )
 
 
-class _InterruptedError(Exception):
-    """Nobody wants the result any more."""
-
-
 def _open(task: Task) -> IO[bytes]:
     """A file that can seek: a pipe is read to its end."""
     if task.source is None:
         return BytesIO(sys.stdin.buffer.read())
     return paths.opened(task.source)
+
+
+def _is_finished(target: Path, known: Known, key: int) -> bool:
+    with suppress(OSError):
+        return known.key == key and target.stat().st_size == known.bytes
+    return False
 
 
 def token(task: Task) -> str:

@@ -2,7 +2,8 @@
 
 The only module that knows Ray, which is imported when a cluster is asked for. A unit
 is whatever can be pickled and done twice without harm; a worker is a callable that
-takes units, made once in a process of its own on some machine and kept there.
+takes units, made once in a process of its own on some machine and kept there. It may
+have a method ``stop``, called from another thread, that has it give up what it does.
 """
 
 import importlib.util
@@ -32,6 +33,7 @@ TRIES = 3  # of a unit
 STARTS = 5  # of workers that may fail one after the other
 PATIENCE = 60.0  # seconds without a worker in which those that are started may be lost
 REACHABLE = 10.0  # seconds in which a cluster answers
+GRACE = 10.0  # seconds in which workers give up what they do, before they are killed
 PERIOD = 2.0  # seconds between looks at which machines there are
 QUIET = {  # Ray's environment, before it is imported
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -109,7 +111,7 @@ class Workers(Generic[Unit, Result]):
         self._threads = threads
         self._queued = queued
         self._remote: Any = ray.remote(_Runner).options(
-            num_cpus=threads, max_restarts=0, max_task_retries=0, max_concurrency=queued
+            num_cpus=threads, max_restarts=0, max_task_retries=0, max_concurrency=queued + 1
         )
         self._workers: dict[_Worker, None] = {}  # in the order in which they were made
         self._free: list[dict[_Worker, None]] = [{} for _ in range(queued)]  # by units they have
@@ -127,7 +129,17 @@ class Workers(Generic[Unit, Result]):
         self.close()
 
     def close(self) -> None:
-        """Ends all workers, whatever they are doing."""
+        """Ends all workers, when they have cleaned up after what they were doing."""
+        for worker in self._workers:
+            if worker.jobs:
+                with suppress(Exception):  # it may be dead, or the cluster be gone
+                    worker.actor.stop.remote()
+        until = time.monotonic() + GRACE
+        with suppress(Empty):
+            while any(worker.jobs for worker in self._workers):
+                left = max(0.0, until - time.monotonic())
+                worker, job, _ = self._done.get(timeout=left)
+                worker.jobs -= job is not None
         for worker in [*self._workers]:
             self._dismiss(worker)
 
@@ -367,6 +379,11 @@ class _Runner:
             return _Answer(self._work(unit))
         except Exception as error:
             return self._explain(error)
+
+    def stop(self) -> None:
+        stop = getattr(self._work, "stop", None)
+        if stop is not None:
+            stop()
 
     def _explain(self, error: Exception) -> _Answer:
         if isinstance(error, BnnupError) and not isinstance(error, MediaError):

@@ -60,8 +60,8 @@ def over_cluster(
     are refused.
     """
     for place in (source, target):
-        if place is not None and paths.is_private(place):
-            raise ClusterError(f"{place} is in this process only; use a mount, or s3://")
+        if place is not None:
+            check_shared(place)
     threads = machine.threads or 1
     make = partial(
         PictureWorker,
@@ -120,6 +120,12 @@ class PictureWorker(Batch):
                 return super()._load(scale, str(path))
             except BnnupError as error:  # as it would be said where the file is
                 raise type(error)(str(error).replace(str(path), self.settings.model)) from None
+
+
+def check_shared(place: Path) -> None:
+    """ClusterError if no other process can see a place."""
+    if paths.is_private(place):
+        raise ClusterError(f"{place} is in this process only; use a mount, or s3://")
 
 
 def check_visible(place: str, mark: str = "") -> None:

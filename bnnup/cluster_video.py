@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import av
 
 from bnnup import paths
 from bnnup.backend import choose_backend
 from bnnup.cluster import Workers, connected
-from bnnup.cluster_pictures import check_visible
+from bnnup.cluster_pictures import check_shared, check_visible
 from bnnup.decoder import Cut
 from bnnup.encoder import Encoding
-from bnnup.errors import ClusterError, MediaError
+from bnnup.errors import ClusterError, MediaError, StoppedError
 from bnnup.film import Film
 from bnnup.segments import WorkFolder
 from bnnup.spans import Span
@@ -54,8 +55,7 @@ def over_cluster(
 ) -> Iterator["ClusterWork"]:
     """Like ``Work``, on the cluster at ``address``, by workers of ``threads`` cores each."""
     for place in film.path, folder.path:
-        if paths.is_private(place):
-            raise ClusterError(f"{place} is in this process only; use a mount, or s3://")
+        check_shared(place)
     job = Job(
         model=upscaler.model,
         threads=threads,
@@ -88,12 +88,21 @@ class FilmWorker:
         self._job = job
         backend = choose_backend(job.model, job.threads)
         self._upscaler = Upscaler(job.model, backend=backend, memory=job.memory)
+        self._stopped = Event()
 
     def __call__(self, span: Span) -> Progress:
         job, folder = self._job, WorkFolder(self._job.folder)
-        work = Work(self._upscaler, job.film, job.encoding, job.cut, folder, lambda _: None)
+        work = Work(self._upscaler, job.film, job.encoding, job.cut, folder, self._go_on)
         work.run([span], span.seek)
         return work.state
+
+    def stop(self) -> None:
+        """Has the segment given up that is being made."""
+        self._stopped.set()
+
+    def _go_on(self, _: Progress) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
 
 
 class ClusterWork:

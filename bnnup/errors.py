@@ -43,6 +43,10 @@ class TrainingError(BnnupError):
     """Training data or a run folder cannot be used."""
 
 
+class StoppedError(Exception):
+    """Nobody wants the result any more; never shown."""
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether a full disk or a quota is behind an error."""
     while error is not None:

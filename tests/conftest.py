@@ -18,6 +18,7 @@ from nodes import nodes  # noqa: F401
 from PIL import Image
 
 from bnnup import cli
+from bnnup.upscaler import Upscaler
 from bnnup.weights import Model, save_model
 
 # On networks this small, threads of torch wait for each other more than they compute.
@@ -56,6 +57,11 @@ def models() -> dict[int, Model]:
                     tensor.add_(torch.randn(tensor.shape) * 0.3)
             made[scale] = Model(*export(network, scale), {"architecture": "edsr"})
     return made
+
+
+@pytest.fixture(scope="session")
+def upscaler(models: dict[int, Model]) -> Upscaler:
+    return Upscaler(models[2])
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,55 @@ def test_a_run_after_one_that_was_given_up(workers: Make, square: Any) -> None:
     next(run)
     run.close()
     assert results(crew.run(range(5))) == {n: n * n for n in range(5)}
+
+
+def test_busy_workers_clean_up_before_they_are_killed(driver: "Cluster", tmp_path: Path) -> None:
+    class Work:
+        def __init__(self) -> None:
+            self.stopped = threading.Event()
+
+        def __call__(self, number: int) -> int:
+            if number:
+                (tmp_path / str(number)).touch()
+                self.stopped.wait()
+                time.sleep(0.5)
+                (tmp_path / str(number)).unlink()
+            return number
+
+        def stop(self) -> None:
+            self.stopped.set()
+
+    crew = Workers(Work, queued=2).__enter__()
+    run = crew.run(range(4))
+    next(run)
+    while not [*tmp_path.iterdir()]:
+        time.sleep(0.01)
+    crew.close()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_workers_that_do_not_stop_are_killed(driver: "Cluster", monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "GRACE", 0.2)
+
+    def work(number: int) -> int:
+        time.sleep(1000 * number)
+        return os.getpid()
+
+    with Workers(lambda: work) as crew:
+        pid = next(crew.run(range(4))).result
+    assert pid is not None
+    deadline = time.monotonic() + 20
+    while is_there(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_there(pid)
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_worker_of_several_cores(workers: Make, square: Any) -> None:

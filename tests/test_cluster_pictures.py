@@ -4,7 +4,6 @@ Ray's own test cluster; every node has one core.
 """
 
 import filecmp
-import json
 import os
 import shutil
 import signal
@@ -15,11 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from conftest import Run
+from folders import contents, lines, save
 from nodes import add_node
-from PIL import Image
 
 from bnnup import cluster, cluster_pictures
 from bnnup.cluster import TRIES, Workers, connected
@@ -36,12 +34,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
 
-def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (9, 12, 3)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     album = tmp_path / "album"
@@ -49,19 +41,6 @@ def album(tmp_path: Path) -> Path:
         save(album / name, seed)
     save(album / "alpha.png", 9, (30, 20, 4))
     return album
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files but the record, by path."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != NAME
-    }
-
-
-def lines(text: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 # The same

@@ -49,11 +49,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def upscaler(models) -> Upscaler:
-    return Upscaler(models[2])
-
-
-@pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """100 frames in open groups, at changing distances, with sound and subtitles."""
     folder = tmp_path_factory.mktemp("film")

@@ -1,6 +1,5 @@
 """Folders: what is found, where it goes, what is done once only, and what survives a crash."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
+from folders import contents, lines, save
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,12 +28,6 @@ from bnnup.upscaler import Upscaler
 from bnnup.weights import Model
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and limits are different there")
-
-
-def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (9, 12, 3), **options: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    Image.fromarray(pixels).save(path, **options)
 
 
 @pytest.fixture
@@ -49,19 +43,6 @@ def album(tmp_path: Path) -> Path:
     save(album / ".thumbnails" / "a.jpg")
     save(album / ".hidden.jpg")
     return album
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files but the record, by path."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != NAME
-    }
-
-
-def lines(text: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 # What is found, and where it goes

@@ -34,11 +34,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "MOST", 20)
 
 
-@pytest.fixture(scope="module")
-def upscaler(models) -> Upscaler:
-    return Upscaler(models[2])
-
-
 class Segments:
     """The segments of a film, made in a folder in one way or another."""
 

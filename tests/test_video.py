@@ -30,7 +30,7 @@ from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.planes import read_pix_fmt  # noqa: E402
 from bnnup.segments import SegmentWriter  # noqa: E402
-from bnnup.upscaler import Upscaler, load  # noqa: E402
+from bnnup.upscaler import load  # noqa: E402
 from bnnup.video import Options, enlarge_video  # noqa: E402
 
 pytestmark = needs_ffmpeg
@@ -76,11 +76,6 @@ def streams(path: Path) -> list[dict]:
         | {tag: stream.get("tags", {}).get(tag) for tag in tags}
         for stream in ffprobe(path, "-show_streams")["streams"]
     ]
-
-
-@pytest.fixture(scope="module")
-def upscaler(models) -> Upscaler:
-    return Upscaler(models[2])
 
 
 @pytest.fixture(scope="module")
