@@ -1,7 +1,7 @@
 // AMX (Intel Xeon since Sapphire Rapids): sign products as products of bytes, +1 and -1,
-// in tiles of 16 pixels, 64 signs and 16 channels. No bit is counted here; but these CPUs
-// multiply bytes nearly three times as fast as their vectors count bits, and the sums are
-// the same integers. All else is as with AVX-512.
+// in tiles of 16 pixels, 64 signs and 16 channels. No bit is counted here, and signs lie in
+// memory as bytes; but these CPUs multiply bytes nearly three times as fast as their vectors
+// count bits, and the sums are the same integers. All else is as with AVX-512.
 
 #include "kernel.h"
 
@@ -47,7 +47,22 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-int8")
 
 constexpr int SIDE = 16;        // pixels or channels of a tile
 constexpr int TILE = 64;        // bytes of a row of a tile
-constexpr int PART = 2 * SIDE;  // pixels of a block that are multiplied at a time
+constexpr int PART = 2 * SIDE;  // pixels that are multiplied at a time
+
+inline SignLayout sign_layout(int channels) { return as_bytes(channels); }
+inline size_t group_place(int group, size_t) { return size_t(group) * LANES; }
+inline void clear_signs(char*, size_t, int, int) {}
+inline void fetch_ahead(const float*, size_t) {}  // it would cost more than it brings
+
+inline void store_signs(char* place, Vec v, int n) {
+    const __m128i signs =
+        _mm_mask_blend_epi8(negative(v), _mm_set1_epi8(1), _mm_set1_epi8(-1));
+    if (n == LANES) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(place), signs);
+    } else {
+        _mm_mask_storeu_epi8(place, Mask((1u << n) - 1), signs);
+    }
+}
 
 // The compiler does not know what tiles read and write.
 inline void forget() { __asm__ volatile("" ::: "memory"); }
@@ -57,30 +72,7 @@ inline void forget() { __asm__ volatile("" ::: "memory"); }
 // weights are 0.
 inline int tiles_of(const BinaryWeights& op) { return divide_up(op.kernel * op.in, TILE); }
 
-// Bytes of a row of a block, (BLOCK + kernel - 1, in), and of what tiles read past it.
-inline size_t row_bytes(const BinaryWeights& op) {
-    return round_up(size_t(BLOCK + op.kernel - 1) * op.in + TILE, CACHE_LINE);
-}
-
-size_t binary_scratch(const BinaryWeights& op) { return op.kernel * row_bytes(op); }
-
-// The signs of n pixels from x on and of those around them, as bytes: kernel rows of
-// (BLOCK + kernel - 1, in).
-inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
-    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
-    const size_t in = op.in;
-    const int count = n + op.kernel - 1;
-    for (int ky = 0; ky < op.kernel; ++ky) {
-        // A pixel's last word goes past its channels, into the next pixel's first.
-        for (int word = words_of(op.in); word-- > 0;) {
-            char* to = reinterpret_cast<char*>(out) + ky * row_bytes(op) + word * 64;
-            const uint64_t* from = row.signs[ky] + word * row.plane + x - op.kernel / 2;
-            for (int i = 0; i < count; ++i, to += in) {
-                _mm512_storeu_si512(to, _mm512_mask_blend_epi8(from[i], plus, minus));
-            }
-        }
-    }
-}
+size_t binary_scratch(const BinaryWeights&) { return 0; }
 
 // (groups, kernel rows, tiles, SIDE, LANES, 4) bytes: every channel's signs in fours
 Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
@@ -104,15 +96,14 @@ struct Products {
     Ints groups[2][PART];
 };
 
-// Of up to PART pixels, whose bytes begin at a, with a group and perhaps the one after it;
-// tiles go past the last pixel. `meanwhile` is called once per kernel row, and runs beside
-// the tiles.
+// Of up to PART pixels from x on with a group and perhaps the one after it; tiles go past
+// the last pixel. `meanwhile` is called once per tile step, and runs beside the tiles.
 template <class Meanwhile>
 inline void multiply(
-    const BinaryWeights& op, int group, const char* a, int n, Products& out,
+    const BinaryWeights& op, const BinaryRow& row, int group, int x, int n, Products& out,
     const Meanwhile& meanwhile) {
     const int tiles = tiles_of(op);
-    const size_t in = op.in, step = SIDE * in, next_row = row_bytes(op) - size_t(tiles) * TILE;
+    const size_t in = op.in;
     const bool two_groups = group + 1 < groups_of(op.out), two_tiles = n > SIDE;
     const uint64_t* weight = group_weights(op, group);
     const size_t other = two_groups ? op.weight.size() / groups_of(op.out) : 0;
@@ -121,7 +112,8 @@ inline void multiply(
     _tile_zero(2);
     _tile_zero(3);
     forget();
-    for (int ky = 0; ky < op.kernel; ++ky, a += next_row) {
+    for (int ky = 0; ky < op.kernel; ++ky) {
+        const char* a = row.signs[ky] + (ptrdiff_t(x) - op.kernel / 2) * ptrdiff_t(in);
         for (int tile = 0; tile < tiles; ++tile, a += TILE, weight += SIDE * TILE / 8) {
             _tile_loadd(4, a, in);
             _tile_loadd(6, weight, TILE);
@@ -131,12 +123,12 @@ inline void multiply(
                 _tile_dpbssd(1, 4, 7);
             }
             if (two_tiles) {
-                _tile_loadd(5, a + step, in);
+                _tile_loadd(5, a + SIDE * in, in);
                 _tile_dpbssd(2, 5, 6);
                 if (two_groups) _tile_dpbssd(3, 5, 7);
             }
+            meanwhile();
         }
-        meanwhile();
     }
     _tile_stored(0, out.groups[0], TILE);
     _tile_stored(1, out.groups[1], TILE);
@@ -169,22 +161,16 @@ struct Unfinished {
 };
 
 template <class Finish>
-inline void convolve_blocks(const BinaryWeights& op, const BinaryRow& row, uint64_t* scratch) {
-    const char* const bytes = reinterpret_cast<const char*>(scratch);
+inline void convolve_blocks(const BinaryWeights& op, const BinaryRow& row, uint64_t*) {
     Products products[2];
     Unfinished last{0, 0, 0, products};
     int turn = 0;
-    for (int x = 0; x < row.width; x += BLOCK) {
-        const int end = std::min(BLOCK, row.width - x);
-        lay_out(op, row, x, end, scratch);
-        for (int group = 0; group < groups_of(op.out); group += 2) {
-            for (int i = 0; i < end; i += PART, turn ^= 1) {
-                const int n = std::min(PART, end - i);
-                multiply(op, group, bytes + size_t(i) * op.in, n, products[turn], [&] {
-                    last.work<Finish>(op, row, divide_up(PART, op.kernel));
-                });
-                last = {group, x + i, n, &products[turn]};
-            }
+    const int share = divide_up(PART, op.kernel * tiles_of(op));  // to finish in a tile step
+    for (int group = 0; group < groups_of(op.out); group += 2) {
+        for (int x = 0; x < row.width; x += PART, turn ^= 1) {
+            const int n = std::min(PART, row.width - x);
+            multiply(op, row, group, x, n, products[turn], [&] { last.work<Finish>(op, row, share); });
+            last = {group, x, n, &products[turn]};
         }
     }
     last.work<Finish>(op, row, PART);
@@ -238,8 +224,8 @@ TARGET_END
 }  // namespace
 
 const Kernel amx = {
-    "amx", supported, PRODUCTS, spin, arrange, binary_scratch, convolve_in_tiles, convolution,
-    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
+    "amx", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, convolve_in_tiles,
+    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

@@ -184,8 +184,8 @@ TARGET_END
 }  // namespace
 
 const Kernel avx2 = {
-    "avx2", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
-    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
+    "avx2", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
+    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

@@ -123,8 +123,8 @@ TARGET_END
 }  // namespace
 
 const Kernel avx512 = {
-    "avx512", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution, convolution,
-    pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
+    "avx512", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
+    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup

@@ -45,12 +45,12 @@ struct BinaryWeights {
 
 // The pixels that one row of a binary convolution reads and writes.
 struct BinaryRow {
-    const uint64_t* signs[MAX_KERNEL];  // kernel rows at column 0, each (words, plane)
-    size_t plane = 0;
+    const char* signs[MAX_KERNEL];  // kernel rows at column 0, each of planes
+    size_t plane = 0;  // bytes; what is written has planes like what is read
     const float* skip = nullptr;  // (width, in), unless the skip is none
     int width = 0;
-    float* floats = nullptr;     // (width, out), may be null, may be skip
-    uint64_t* packed = nullptr;  // (words of out, plane), may be null
+    float* floats = nullptr;  // (width, out), may be null, may be skip
+    char* packed = nullptr;   // signs of the same, may be null
 };
 
 // Word `term` of the strings of n pixels from x on. Every piece of a string either has
@@ -61,8 +61,9 @@ struct BinaryRow {
     int bit = 64 * term;
     for (int filled = 0; filled < 64 && bit < op.bits();) {
         const int tap = bit / op.in, channel = bit % op.in, shift = channel % 64;
-        const uint64_t* from = row.signs[tap / op.kernel] + size_t(channel / 64) * row.plane + x
-            + tap % op.kernel - op.kernel / 2;
+        const char* plane = row.signs[tap / op.kernel] + size_t(channel / 64) * row.plane;
+        const uint64_t* from =
+            reinterpret_cast<const uint64_t*>(plane) + x + tap % op.kernel - op.kernel / 2;
         for (int i = 0; i < n; ++i) out[i] |= from[i] >> shift << filled;
         const int step = std::min({64 - shift, op.in - channel, 64 - filled});
         bit += step;
@@ -85,6 +86,8 @@ struct Kernel {
     int products = 0;
     uint64_t (*spin)(long rounds, uint64_t seed) = nullptr;
 
+    // How signs lie in memory. Up to LANES pixels and a cache line are read past a row.
+    SignLayout (*sign_layout)(int channels) = nullptr;
     // (out, terms) words, the strings of op's weights, to the order that
     // binary_convolution reads.
     Aligned<uint64_t> (*arrange)(const BinaryWeights& op, const uint64_t* words) = nullptr;
@@ -94,7 +97,7 @@ struct Kernel {
 
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
     void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) = nullptr;
-    void (*pack)(const float* row, int channels, int width, uint64_t* packed, size_t plane) = nullptr;
+    void (*pack)(const float* row, int channels, int width, char* packed, size_t plane) = nullptr;
     void (*activate)(const ActivationWeights&, const float* row, int width, float* out) = nullptr;
     void (*add)(const float* a, const float* b, size_t count, float* out) = nullptr;
     // rows: `window` rows at column 0; scratch: (window - 1 + width, channels).

@@ -3,10 +3,11 @@
 // Signs. Bit 1 means -1, bit 0 means +1, and the sign of 0 is +1. Bits run along
 // channels, lowest bit first, 64 to a word; the bits past the last channel are 0.
 // The dot product of K signs is then K - 2 * popcount(a xor w). Padding replicates
-// the border, because a sign has no zero.
+// the border, because a sign has no zero. A kernel that multiplies bytes keeps them as
+// such, +1 and -1.
 //
 // A value is one picture of a program: float rows (width, channels), sign rows
-// (words, width), or both, each row with BORDER copied pixels at either end so that
+// (planes, width), or both, each row with BORDER copied pixels at either end so that
 // a kernel may read past the picture without asking where it is.
 #pragma once
 
@@ -25,24 +26,35 @@ constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 constexpr int words_of(int channels) { return divide_up(channels, 64); }
 constexpr int groups_of(int channels) { return divide_up(channels, LANES); }
 
+// Pieces of a pixel's signs, and bytes a piece; a row is (planes, width) pieces.
+struct SignLayout {
+    int planes = 0;
+    int bytes = 0;
+};
+constexpr SignLayout as_words(int channels) { return {words_of(channels), 8}; }
+constexpr SignLayout as_bytes(int channels) { return {1, channels}; }
+
 // Size and place of one value.
 struct Value {
     int channels = 0;
     int height = 0;
     int width = 0;
     int border = BORDER;       // of the float rows; the result has none
-    float* floats = nullptr;   // (height, border + width + border, channels)
-    uint64_t* signs = nullptr; // (height, words, BORDER + width + BORDER)
+    SignLayout layout;
+    float* floats = nullptr;  // (height, border + width + border, channels)
+    char* signs = nullptr;    // (height, planes, BORDER + width + BORDER, bytes)
 
     size_t float_stride() const { return size_t(width + 2 * border) * channels; }
-    size_t sign_plane() const { return size_t(width) + 2 * BORDER; }
-    size_t sign_stride() const { return sign_plane() * words_of(channels); }
+    size_t sign_plane() const { return (size_t(width) + 2 * BORDER) * layout.bytes; }
+    size_t sign_stride() const { return sign_plane() * layout.planes; }
 
     // Column 0 of a row; rows outside the picture are those at its border.
     float* float_row(int y) const {
         return floats + clamped(y) * float_stride() + size_t(border) * channels;
     }
-    uint64_t* sign_row(int y) const { return signs + clamped(y) * sign_stride() + BORDER; }
+    char* sign_row(int y) const {
+        return signs + clamped(y) * sign_stride() + size_t(BORDER) * layout.bytes;
+    }
 
 private:
     size_t clamped(int y) const { return y < 0 ? 0 : y < height ? y : height - 1; }

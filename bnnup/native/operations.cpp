@@ -140,13 +140,13 @@ void finish_row(const Job& job, int y) {
     const Value& value = job.result;
     if (value.floats) extend(value.float_row(y), value.width, value.channels, value.border);
     if (!value.signs) return;
-    uint64_t* signs = value.sign_row(y);
+    char* signs = value.sign_row(y);
     if (job.operation.kind != Kind::binary_convolution) {
         job.kernel().pack(
             value.float_row(y), value.channels, value.width, signs, value.sign_plane());
     }
-    for (int word = 0; word < words_of(value.channels); ++word) {
-        extend(signs + word * value.sign_plane(), value.width, 1, BORDER);
+    for (int plane = 0; plane < value.layout.planes; ++plane) {
+        extend(signs + plane * value.sign_plane(), value.width, value.layout.bytes, BORDER);
     }
 }
 

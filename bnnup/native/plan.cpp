@@ -130,7 +130,9 @@ private:
 };
 
 size_t bytes_of_floats(const Value& v) { return v.height * v.float_stride() * sizeof(float); }
-size_t bytes_of_signs(const Value& v) { return v.height * v.sign_stride() * sizeof(uint64_t); }
+size_t bytes_of_signs(const Value& v) {
+    return v.height * v.sign_stride() + size_t(LANES) * v.layout.bytes + CACHE_LINE;
+}
 
 // How many rows of the widest value fit a thread's cache.
 int rows_in_flight(const Network& network, const Plan& plan) {
@@ -221,6 +223,7 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         value.channels = operation.channels;
         value.height = height * operation.factor;
         value.width = width * operation.factor;
+        value.layout = network.kernel().sign_layout(operation.channels);
         value.border = i + 1 == operations.size() ? 0 : BORDER;
         plan.values.push_back(value);
         if (!operation.needed()) continue;
@@ -248,11 +251,12 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         const bool is_result = i + 1 == operations.size();
         if (operation.needs_floats && !is_result) {
             const size_t bytes = bytes_of_floats(value);
-            floats.place(int(i), bytes, bytes / height, last_read[i]);
+            floats.place(
+                int(i), bytes, value.float_stride() * sizeof(float) * operation.factor, last_read[i]);
         }
         if (operation.needs_signs) {
             const size_t bytes = bytes_of_signs(value);
-            signs.place(int(i), bytes, bytes / height, last_read[i]);
+            signs.place(int(i), bytes, value.sign_stride() * operation.factor, last_read[i]);
         }
     }
     plan.float_offset.resize(operations.size());

@@ -109,7 +109,7 @@ uint64_t spin(long rounds, uint64_t seed) {
 }  // namespace
 
 const Kernel portable = {
-    "portable", supported, PRODUCTS, spin, arrange, binary_scratch, binary_convolution,
+    "portable", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
     convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 

@@ -36,7 +36,7 @@ std::vector<Value> place_values(
             values[i].floats = reinterpret_cast<float*>(workspace + plan.float_offset[i]);
         }
         if (operation.needs_signs) {
-            values[i].signs = reinterpret_cast<uint64_t*>(workspace + plan.sign_offset[i]);
+            values[i].signs = workspace + plan.sign_offset[i];
         }
     }
     values.back().floats = result;
