@@ -105,8 +105,9 @@ struct Kernel {
         const float* const* rows, int window, int channels, int width, float* scratch, float* out) = nullptr;
     // out = x * sigmoid(gate)
     void (*weigh)(const float* x, const float* gate, size_t count, float* out) = nullptr;
-    // One row of a bicubic enlargement: rows are the BICUBIC_TAPS around it, `across`
-    // (factor, taps) and `down` (taps) the weights; scratch: (taps - 1 + 2 * width, channels).
+    // One row of a bicubic enlargement: rows are the BICUBIC_TAPS around it at column 0, with
+    // BORDER pixels at either end, `across` (factor, taps) and `down` (taps) the weights;
+    // scratch: (taps - 1 + 2 * width, channels).
     void (*enlarge)(
         const float* const* rows, const float* down, const float* across, int factor, int channels,
         int width, float* scratch, float* out) = nullptr;

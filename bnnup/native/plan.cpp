@@ -9,11 +9,15 @@ namespace {
 constexpr int MAX_SIDE = 1 << 20;
 constexpr double MAX_BYTES = 1ull << 46;
 
-// Of the second-level cache, what the rows in flight of one thread may fill. CPUs have
+// Of the second-level cache, what the pixels in flight of one thread may fill. CPUs have
 // 1 to 2 MB per core; weights and the operating system want some.
 constexpr size_t CACHE = 3 << 19;
 
-// How far an operation follows the first one of its group, in rows of the input.
+// Rows of a block that are to fit the cache, and pixels of a row of it, at least.
+constexpr int ROWS = 16;
+constexpr int COLUMNS = 64;
+
+// How far an operation follows the first one of its group, in rows and columns of the input.
 struct Place {
     int group = -1;
     int lag = 0;
@@ -134,22 +138,35 @@ size_t bytes_of_signs(const Value& v) {
     return v.height * v.sign_stride() + size_t(LANES) * v.layout.bytes + CACHE_LINE;
 }
 
-// How many rows of the widest value fit a thread's cache.
-int rows_in_flight(const Network& network, const Plan& plan) {
-    size_t widest = 1;
+// Columns and rows of the widest value that fit a thread's cache together.
+struct InFlight {
+    int columns, rows;
+};
+
+InFlight in_flight(const Network& network, const Plan& plan) {
+    size_t widest = 1;  // bytes of a pixel
     for (size_t i = 0; i < plan.values.size(); ++i) {
-        if (network.operations()[i].needed()) {
-            widest = std::max(widest, bytes_of_floats(plan.values[i]) / plan.height);
-        }
+        const Operation& operation = network.operations()[i];
+        if (!operation.needed()) continue;
+        const size_t area = size_t(operation.factor) * operation.factor;
+        widest = std::max(widest, area * operation.channels * sizeof(float));
     }
-    return int(std::min<size_t>(CACHE / widest, MAX_SIDE));
+    const size_t fitting = CACHE / (ROWS * widest) / COLUMNS * COLUMNS;
+    const int columns = int(std::clamp<size_t>(fitting, COLUMNS, MAX_SIDE));
+    const int width = std::min(columns, plan.width);
+    return {columns, int(std::min<size_t>(CACHE / (widest * width), MAX_SIDE))};
+}
+
+// Attention sums up rows as a whole, unless it looks at one pixel only.
+bool takes_blocks(const Operation& operation) {
+    return operation.kind != Kind::channel_attention || operation.parameter == 1;
 }
 
 // Groups whose rows in flight, those of a band and those between first and last operation,
 // fit the cache; an operation that does not fit with the ones before begins a new group.
 std::vector<Place> group_operations(const Network& network, const Plan& plan) {
     const auto& operations = network.operations();
-    const int max_lag = rows_in_flight(network, plan) - BAND;
+    const int max_lag = in_flight(network, plan).rows - BAND;
     std::vector<Place> places(operations.size());
     int group = 0, members = 0;
     for (size_t i = 0; i < operations.size(); ++i) {
@@ -170,10 +187,10 @@ std::vector<Place> group_operations(const Network& network, const Plan& plan) {
     return places;
 }
 
-// Bands are as high as the cache allows.
+// Bands are as high as the cache allows; blocks, if a row is not to be one, take what fits.
 std::vector<Sweep> make_sweeps(
     const Network& network, const std::vector<Place>& places, const Plan& plan) {
-    const int rows = rows_in_flight(network, plan);
+    const InFlight fitting = in_flight(network, plan);
     std::vector<Sweep> sweeps;
     for (size_t i = 0; i < places.size(); ++i) {
         if (places[i].group < 0) continue;
@@ -182,9 +199,15 @@ std::vector<Sweep> make_sweeps(
     }
     for (Sweep& sweep : sweeps) {
         int lag = 0;
-        for (int operation : sweep.operations) lag = std::max(lag, places[operation].lag);
-        sweep.band = std::max((rows - lag) / BAND, 1) * BAND;
-        sweep.bands = divide_up(plan.height + lag, sweep.band);
+        bool whole = plan.width < fitting.columns * 3 / 2;
+        for (int operation : sweep.operations) {
+            lag = std::max(lag, places[operation].lag);
+            whole |= !takes_blocks(network.operations()[operation]);
+        }
+        sweep.height = std::max((fitting.rows - lag) / BAND, 1) * BAND;
+        sweep.bands = divide_up(plan.height + lag, sweep.height);
+        sweep.width = whole ? plan.width + lag : fitting.columns;
+        sweep.blocks = divide_up(plan.width + lag, sweep.width);
     }
     return sweeps;
 }

@@ -2,11 +2,13 @@
 // computed.
 //
 // Operations that follow each other are taken in sweeps. A sweep goes through the picture
-// once from top to bottom in bands, and every operation follows the first one by as many
-// rows as those between look ahead, so that the rows in flight stay in the cache instead
-// of passing through memory once per operation.
+// once from top to bottom in bands, and in each from left to right in blocks. Every
+// operation follows the first one by as many rows and columns as those between look ahead,
+// so that the pixels in flight stay in the cache instead of passing through memory once per
+// operation.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "network.h"
@@ -15,14 +17,28 @@ namespace bnnup {
 
 constexpr int BAND = 8;  // rows, at least
 
-// Operations in order, each doing rows `band` at a time. In band i, an operation does rows
-// i * band - lag .. (i + 1) * band - lag of the input's height, as far as there are such.
-// All that these rows depend on is made, and all that they overwrite has been read, by
-// operations before it in bands 0 .. i, and by nothing else.
+struct Range {
+    int begin, end;
+};
+
+// Operations in order, each doing `height` rows and `width` columns at a time, of the
+// input's. In block j of band i, an operation does rows i * height - lag .. (i + 1) * height
+// - lag, and columns likewise, as far as there are such. All that these pixels depend on is
+// made, and all that they overwrite has been read, by operations before it in blocks 0 .. j
+// of bands 0 .. i, and by nothing else.
 struct Sweep {
     std::vector<int> operations;
-    int band = 0;
-    int bands = 0;
+    int height = 0, bands = 0;
+    int width = 0, blocks = 0;
+
+    Range rows(int band, int lag, int end) const { return part(band, height, lag, end); }
+    Range columns(int block, int lag, int end) const { return part(block, width, lag, end); }
+
+private:
+    static Range part(int number, int size, int lag, int end) {
+        const int first = number * size - lag;
+        return {std::max(first, 0), std::min(first + size, end)};
+    }
 };
 
 struct Plan {
@@ -30,7 +46,7 @@ struct Plan {
     int threads = 1;  // no more than have something to do
     std::vector<Value> values;  // pointers are offsets into the workspace, until placed
     std::vector<size_t> float_offset, sign_offset;  // bytes
-    std::vector<int> lags;  // by operation, in rows of the input's height
+    std::vector<int> lags;  // by operation, in rows and columns of the input
     std::vector<Sweep> sweeps;
     size_t scratch = 0;  // bytes per thread
     size_t bytes = 0;    // of the workspace: values, then scratch of every thread

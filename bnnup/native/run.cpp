@@ -67,7 +67,7 @@ void Runner::run(
     char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * plan.threads;
     std::deque<Bands> bands;
     for (const Sweep& sweep : plan.sweeps) {
-        bands.emplace_back(sweep.bands, int(sweep.operations.size()));
+        bands.emplace_back(sweep.bands, sweep.blocks * int(sweep.operations.size()));
     }
     std::vector<std::vector<double>> taken(
         plan.threads, std::vector<double>(network_.operations().size()));
@@ -76,11 +76,12 @@ void Runner::run(
             const Sweep& sweep = plan.sweeps[i];
             bands[i].work([&](int band, int step) {
                 const auto begin = std::chrono::steady_clock::now();
-                const int operation = sweep.operations[step];
-                const int first = band * sweep.band - plan.lags[operation];
-                const int end = std::min(first + sweep.band, height);
-                for (int y = std::max(first, 0); y < end; ++y) {
-                    compute_row(passage, operation, y, scratch + plan.scratch * member);
+                const int operation = sweep.operations[step % sweep.operations.size()];
+                const int block = step / int(sweep.operations.size());
+                const Range rows = sweep.rows(band, plan.lags[operation], height);
+                const Range columns = sweep.columns(block, plan.lags[operation], width);
+                for (int y = rows.begin; y < rows.end && columns.begin < columns.end; ++y) {
+                    compute_row(passage, operation, y, columns, scratch + plan.scratch * member);
                 }
                 const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
                 taken[member][operation] += time.count();
@@ -120,12 +121,20 @@ void Runner::give_back(Workspace workspace) {
 void enlarge_plane(
     const Kernel& kernel, const float* plane, int height, int width, const float* down,
     const float* across, int factor, float* result) {
-    Aligned<float> scratch(2 * size_t(width) + BICUBIC_TAPS - 1);
-    for (int y = 0; y < height; ++y) {
+    const size_t stride = size_t(width) + 2 * BORDER;
+    Aligned<float> scratch(stride + width), bordered(BICUBIC_TAPS * stride);
+    // Row y of the plane with its border, in a place of its own among BICUBIC_TAPS.
+    const auto place = [&](int y) { return &bordered[y % BICUBIC_TAPS * stride + BORDER]; };
+    for (int y = 0, read = 0; y < height; ++y) {
+        for (; read < std::min(y + BORDER + 1, height); ++read) {
+            const float* from = plane + size_t(read) * width;
+            std::copy_n(from, width, place(read));
+            std::fill_n(place(read) - BORDER, BORDER, from[0]);
+            std::fill_n(place(read) + width, BORDER, from[width - 1]);
+        }
         const float* rows[BICUBIC_TAPS];
         for (int tap = 0; tap < BICUBIC_TAPS; ++tap) {
-            const int row = std::clamp(y + tap - BICUBIC_TAPS / 2, 0, height - 1);
-            rows[tap] = plane + size_t(row) * width;
+            rows[tap] = place(std::clamp(y + tap - BORDER, 0, height - 1));
         }
         for (int i = 0; i < factor; ++i) {
             kernel.enlarge(
