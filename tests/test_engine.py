@@ -124,6 +124,19 @@ def test_kernel_threads_and_tiles_leave_no_trace(seed: int) -> None:
         assert result.tobytes() == expected.tobytes(), size
 
 
+@pytest.mark.parametrize("seed", range(24, 40))
+def test_blocks_of_columns_leave_no_trace(seed: int) -> None:
+    """Tiles are too narrow for more than one block."""
+    model = random_model(seed)
+    luma = picture(11, 900)
+    results = [engine.Engine(model, threads=threads).run(luma) for threads in (1, 3)]
+    result = np.empty_like(results[0])
+    network = engine.Engine(model, threads=1)
+    for tile in plan_tiles(*luma.shape, 30, model.program.halo):
+        tile.place(network.run(luma[tile.outer]), result, model.program.scale)
+    assert {each.tobytes() for each in results} == {result.tobytes()}
+
+
 def chain(length: int, channels: int = 64) -> Model:
     """As deep as EDSR: rows of many operations are in flight together."""
     names = [f"c{i}" for i in range(length)]
