@@ -124,11 +124,12 @@ def test_kernel_threads_and_tiles_leave_no_trace(seed: int) -> None:
         assert result.tobytes() == expected.tobytes(), size
 
 
-@pytest.mark.parametrize("seed", range(24, 40))
-def test_blocks_of_columns_leave_no_trace(seed: int) -> None:
-    """Tiles are too narrow for more than one block."""
+@pytest.mark.parametrize("seed", range(24, 36))
+@pytest.mark.parametrize("shape", [(11, 900), (2500, 6)])
+def test_bands_and_blocks_leave_no_trace(seed: int, shape: tuple[int, int]) -> None:
+    """Tiles are too small for more than one of either."""
     model = random_model(seed)
-    luma = picture(11, 900)
+    luma = picture(*shape)
     results = [engine.Engine(model, threads=threads).run(luma) for threads in (1, 3)]
     result = np.empty_like(results[0])
     network = engine.Engine(model, threads=1)
@@ -246,10 +247,16 @@ def assert_merged_alike(y: Picture, cb: Picture, cr: Picture, dtype: type) -> No
 
 
 def test_memory_is_what_a_picture_needs() -> None:
-    network = engine.Engine(chain(12), threads=1)
-    small, large = network.memory(100, 100), network.memory(200, 200)
-    assert 100 * 100 * 64 * 4 < small < 100 * 100 * 900
+    deep = engine.Engine(chain(40), threads=1)
+    small, large = deep.memory(400, 400), deep.memory(800, 800)
+    assert 400 * 400 * 64 * 4 < small < 400 * 400 * 64 * 4 * 3
     assert 3.5 < large / small < 4.5
+
+
+def test_memory_is_for_the_rows_in_flight() -> None:
+    """Where a single sweep does it all, a higher picture needs no more."""
+    shallow = engine.Engine(chain(5), threads=2)
+    assert shallow.memory(4000, 300) == shallow.memory(400, 300) < 4000 * 300 * 64
 
 
 def test_importing_the_engine_imports_no_torch() -> None:

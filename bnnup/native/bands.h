@@ -13,10 +13,11 @@ namespace bnnup {
 // Every band takes the same number of steps, one after the other. A step may be taken as
 // soon as the band above has done the same one; then all bands above have. So threads
 // follow each other down the picture, each with a band of its own, and none waits for one
-// that lags behind or has lost its core while there is a step that can be taken.
+// that lags behind or has lost its core while there is a step that can be taken. A band
+// begins when the one `limit` bands above is done.
 class Bands {
 public:
-    Bands(int count, int steps) : steps_(steps), bands_(count) {}
+    Bands(int count, int steps, int limit) : steps_(steps), limit_(limit), bands_(count) {}
 
     // Calls step(band, number) for steps until all are done; for any number of threads at
     // once. The work must not throw.
@@ -46,8 +47,11 @@ private:
     int size() const { return int(bands_.size()); }
 
     bool is_ready(int band, int step) const {
-        return band == 0 || bands_[band - 1].done.load(std::memory_order_acquire) > step;
+        if (band >= limit_ && step == 0 && done(band - limit_) < steps_) return false;
+        return band == 0 || done(band - 1) > step;
     }
+
+    int done(int band) const { return bands_[band].done.load(std::memory_order_acquire); }
 
     // The uppermost band that has a step to be taken, or -1.
     int take() {
@@ -98,7 +102,7 @@ private:
 #endif
     }
 
-    const int steps_;
+    const int steps_, limit_;
     std::vector<Band> bands_;
     std::atomic<int> first_{0};  // those above it are done, and perhaps some below
 };

@@ -34,15 +34,17 @@ struct SignLayout {
 constexpr SignLayout as_words(int channels) { return {words_of(channels), 8}; }
 constexpr SignLayout as_bytes(int channels) { return {1, channels}; }
 
-// Size and place of one value.
+// Size and place of one value. What is soon read for the last time takes turns in fewer rows
+// of memory than it has.
 struct Value {
     int channels = 0;
     int height = 0;
     int width = 0;
+    int float_rows = 0, sign_rows = 0;  // in memory
     int border = BORDER;       // of the float rows; the result has none
     SignLayout layout;
-    float* floats = nullptr;  // (height, border + width + border, channels)
-    char* signs = nullptr;    // (height, planes, BORDER + width + BORDER, bytes)
+    float* floats = nullptr;  // (float_rows, border + width + border, channels)
+    char* signs = nullptr;    // (sign_rows, planes, BORDER + width + BORDER, bytes)
 
     size_t float_stride() const { return size_t(width + 2 * border) * channels; }
     size_t sign_plane() const { return (size_t(width) + 2 * BORDER) * layout.bytes; }
@@ -50,10 +52,10 @@ struct Value {
 
     // Column 0 of a row; rows outside the picture are those at its border.
     float* float_row(int y) const {
-        return floats + clamped(y) * float_stride() + size_t(border) * channels;
+        return floats + clamped(y) % float_rows * float_stride() + size_t(border) * channels;
     }
     char* sign_row(int y) const {
-        return signs + clamped(y) * sign_stride() + size_t(BORDER) * layout.bytes;
+        return signs + clamped(y) % sign_rows * sign_stride() + size_t(BORDER) * layout.bytes;
     }
 
 private:

@@ -17,6 +17,9 @@ constexpr size_t CACHE = 3 << 19;
 constexpr int ROWS = 16;
 constexpr int COLUMNS = 64;
 
+// Rows by which the last operation of a group may always follow the first one.
+constexpr int FEW = 12;
+
 // How far an operation follows the first one of its group, in rows and columns of the input.
 struct Place {
     int group = -1;
@@ -36,85 +39,114 @@ bool works_in_place(const Operation& operation) {
         || (operation.kind == Kind::binary_convolution && operation.binary.skip == Skip::identity);
 }
 
-// Memory that values share one after another: all floats, or all signs.
+// How a value, its floats or its signs, lies in memory.
+struct Shape {
+    size_t row = 0;  // bytes, of a row of the input's height
+    int factor = 1;
+
+    bool operator==(const Shape& other) const { return row == other.row && factor == other.factor; }
+};
+
+// Memory that values share one after another: all floats, or all signs. A slot has all rows
+// of a picture; or, if nothing outside a group uses it, those in flight.
 class Slots {
 public:
     Slots(const Network& network, const std::vector<Place>& places, bool in_place)
         : network_(network), places_(places), in_place_(in_place), slot_of_(places.size(), -1) {}
 
-    // A slot for the value of `operation`; row_bytes: of one row of the input's height.
-    void place(int operation, size_t bytes, size_t row_bytes, int last_read) {
-        const int slot = choose(operation, bytes, row_bytes);
+    // A slot for the value of `operation`.
+    void place(int operation, Shape shape, int last_read) {
+        const int group = places_[operation].group;
+        const int slot = choose(operation, shape, places_[last_read].group == group ? group : ALL);
         Slot& s = slots_[slot];
-        s.bytes = std::max(s.bytes, bytes);
+        s.row = std::max(s.row, shape.row);
         s.last_read = last_read;
-        s.uses.push_back({operation, 0, row_bytes});
+        s.uses.push_back({operation, 0, shape});
         slot_of_[operation] = slot;
     }
 
     void note_read(int operation, int value, int ahead) {
         if (slot_of_[value] < 0) return;
         Slot& s = slots_[slot_of_[value]];
-        s.uses.push_back({operation, ahead, s.uses.back().row_bytes});
+        s.uses.push_back({operation, ahead, s.uses.back().shape});
     }
 
-    // Offsets by value from `start` on; returns where they end.
-    size_t lay_out(size_t start, std::vector<size_t>& offsets) const {
-        std::vector<size_t> begin;
-        for (const Slot& s : slots_) {
-            begin.push_back(start);
-            start += round_up(s.bytes, CACHE_LINE);
+    // Rows of the input's height that the value of an operation has memory for, where
+    // `in_work` are those of the bands of its group that are in work.
+    int rows(int operation, int height, const std::vector<int>& in_work) const {
+        return rows_of(slots_[slot_of_[operation]], height, in_work);
+    }
+
+    // Places from `ends` on, by group, and moves these; slots that all groups use come first.
+    // slack: bytes behind each.
+    void lay_out(
+        int height, const std::vector<int>& in_work, size_t slack, std::vector<size_t>& ends,
+        std::vector<size_t>& offsets, bool whole) const {
+        for (size_t i = 0; i < slots_.size(); ++i) {
+            const Slot& s = slots_[i];
+            if ((s.group == ALL) != whole) continue;
+            const size_t bytes = round_up(rows_of(s, height, in_work) * s.row + slack, CACHE_LINE);
+            size_t begin = ends[std::max(s.group, 0)];
+            for (size_t value = 0; value < slot_of_.size(); ++value) {
+                if (slot_of_[value] == int(i)) offsets[value] = begin;
+            }
+            for (size_t group = 0; group < ends.size(); ++group) {
+                if (whole || int(group) == s.group) ends[group] += bytes;
+            }
         }
-        for (size_t i = 0; i < slot_of_.size(); ++i) {
-            if (slot_of_[i] >= 0) offsets[i] = begin[slot_of_[i]];
-        }
-        return start;
     }
 
 private:
+    static constexpr int ALL = -1;
+
     struct Use {
         int operation;
         int ahead;  // rows of the input's height that a reader looks ahead and back
-        size_t row_bytes;
+        Shape shape;
     };
     struct Slot {
-        size_t bytes = 0;
+        int group = ALL;  // the only one that uses it
+        size_t row = 0;   // bytes
         int last_read = -1;
         std::vector<Use> uses;
     };
 
-    int choose(int operation, size_t bytes, size_t row_bytes) {
+    // For who works in place, what all groups share is as good as memory of its own.
+    int choose(int operation, Shape shape, int group) {
         int best = -1;
         for (int i = 0; i < int(slots_.size()); ++i) {
-            if (!is_free(slots_[i], operation, row_bytes)) continue;
-            if (best < 0 || fits_better(slots_[i].bytes, slots_[best].bytes, bytes)) best = i;
+            const bool open = slots_[i].group == group
+                || (slots_[i].group == ALL && has_read(slots_[i], operation));
+            if (!open || !is_free(slots_[i], operation, shape)) continue;
+            if (best < 0 || fits_better(slots_[i].row, slots_[best].row, shape.row)) best = i;
         }
         if (best < 0) {
             slots_.emplace_back();
+            slots_.back().group = group;
             best = int(slots_.size()) - 1;
         }
         return best;
     }
 
     // The smallest that is large enough; otherwise the largest.
-    static bool fits_better(size_t a, size_t b, size_t bytes) {
-        if ((a >= bytes) != (b >= bytes)) return a >= bytes;
-        return a >= bytes ? a < b : a > b;
+    static bool fits_better(size_t a, size_t b, size_t row) {
+        if ((a >= row) != (b >= row)) return a >= row;
+        return a >= row ? a < b : a > b;
     }
 
-    // Inside a group all operations are at work together. One may overwrite a row when it
-    // follows every earlier user far enough, and when both lay their rows out alike. An
+    // Inside a group all operations are at work together. One may overwrite a pixel when it
+    // follows every earlier user far enough, and when both lay their pixels out alike. An
     // operation's own reads pass when it works in place.
-    bool is_free(const Slot& slot, int operation, size_t row_bytes) const {
+    bool is_free(const Slot& slot, int operation, Shape shape) const {
         if (slot.last_read > operation) return false;
         for (const Use& use : slot.uses) {
             if (use.operation == operation) {
                 if (!in_place_ || !works_in_place(network_.operations()[operation])) return false;
-                if (use.ahead || use.row_bytes != row_bytes) return false;
+                if (use.ahead || !(use.shape == shape)) return false;
                 continue;
             }
             if (places_[use.operation].group != places_[operation].group) continue;
-            if (use.row_bytes != row_bytes) return false;
+            if (!(use.shape == shape)) return false;
             if (places_[operation].lag < places_[use.operation].lag + use.ahead) return false;
         }
         return slot.last_read < operation || has_read(slot, operation);
@@ -126,6 +158,17 @@ private:
         });
     }
 
+    // A row may be overwritten when the last reader in the uppermost band is past it.
+    int rows_of(const Slot& slot, int height, const std::vector<int>& in_work) const {
+        if (slot.group == ALL) return height;
+        int first = MAX_SIDE, last = 0;
+        for (const Use& use : slot.uses) {
+            first = std::min(first, places_[use.operation].lag);
+            last = std::max(last, places_[use.operation].lag + use.ahead);
+        }
+        return std::min(in_work[slot.group] + last - first, height);
+    }
+
     const Network& network_;
     const std::vector<Place>& places_;
     const bool in_place_;  // may a value take the place of one that makes it?
@@ -133,10 +176,10 @@ private:
     std::vector<Slot> slots_;
 };
 
-size_t bytes_of_floats(const Value& v) { return v.height * v.float_stride() * sizeof(float); }
-size_t bytes_of_signs(const Value& v) {
-    return v.height * v.sign_stride() + size_t(LANES) * v.layout.bytes + CACHE_LINE;
+Shape shape_of_floats(const Value& v, int factor) {
+    return {v.float_stride() * sizeof(float) * factor, factor};
 }
+Shape shape_of_signs(const Value& v, int factor) { return {v.sign_stride() * factor, factor}; }
 
 // Columns and rows of the widest value that fit a thread's cache together.
 struct InFlight {
@@ -162,13 +205,36 @@ bool takes_blocks(const Operation& operation) {
     return operation.kind != Kind::channel_attention || operation.parameter == 1;
 }
 
+// By operation, bytes of a row of the input's height that it and those after it read of
+// those before.
+std::vector<size_t> bytes_alive(const Network& network, const Plan& plan) {
+    const auto& operations = network.operations();
+    std::vector<int> last_read(operations.size(), 0);
+    for (size_t i = 0; i < operations.size(); ++i) {
+        if (!operations[i].needed()) continue;
+        for (const Read& read : operations[i].reads) last_read[read.value] = int(i);
+    }
+    std::vector<size_t> alive(operations.size() + 1, 0);
+    for (size_t i = 0; i < operations.size(); ++i) {
+        const Operation& operation = operations[i];
+        const Value& value = plan.values[i];
+        size_t bytes = 0;
+        if (operation.needs_floats) bytes += shape_of_floats(value, operation.factor).row;
+        if (operation.needs_signs) bytes += shape_of_signs(value, operation.factor).row;
+        for (int reader = int(i) + 1; reader <= last_read[i]; ++reader) alive[reader] += bytes;
+    }
+    return alive;
+}
+
 // Groups whose rows in flight, those of a band and those between first and last operation,
-// fit the cache; an operation that does not fit with the ones before begins a new group.
+// fit the cache, or are few. One ends where the least is to be kept for those that follow.
 std::vector<Place> group_operations(const Network& network, const Plan& plan) {
     const auto& operations = network.operations();
-    const int max_lag = in_flight(network, plan).rows - BAND;
+    const std::vector<size_t> alive = bytes_alive(network, plan);
+    const int max_lag = std::max(in_flight(network, plan).rows - BAND, FEW);
     std::vector<Place> places(operations.size());
-    int group = 0, members = 0;
+    int group = 0;
+    size_t first = 0;
     for (size_t i = 0; i < operations.size(); ++i) {
         if (!operations[i].needed()) continue;
         int lag = 0;
@@ -176,13 +242,16 @@ std::vector<Place> group_operations(const Network& network, const Plan& plan) {
             const Place& from = places[read.value];
             if (from.group == group) lag = std::max(lag, from.lag + reach(network, read));
         }
-        if (members > 0 && lag > max_lag) {
-            ++group;
-            members = 0;
-            lag = 0;
-        }
         places[i] = {group, lag};
-        ++members;
+        if (lag <= max_lag || i == first) continue;
+        size_t end = i;
+        for (size_t cut = i; cut > first; --cut) {
+            if (operations[cut].needed() && alive[cut] < alive[end]) end = cut;
+        }
+        std::fill(places.begin() + ptrdiff_t(end), places.end(), Place());
+        ++group;
+        first = end;
+        i = end - 1;
     }
     return places;
 }
@@ -240,6 +309,7 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
     plan.threads = std::min(threads, divide_up(height, BAND));
     std::vector<int> last_read(operations.size(), -1);
     double total = 0;
+    size_t slack = 0;  // bytes that kernels may read past the signs of a value
     for (size_t i = 0; i < operations.size(); ++i) {
         const Operation& operation = operations[i];
         Value value;
@@ -251,12 +321,19 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         plan.values.push_back(value);
         if (!operation.needed()) continue;
         total += double(value.height) * value.float_stride() * sizeof(float);
+        slack = std::max(slack, size_t(LANES) * value.layout.bytes + CACHE_LINE);
         plan.scratch = std::max(plan.scratch, scratch_bytes(network, operation, value));
         for (const Read& read : operation.reads) last_read[read.value] = int(i);
     }
     if (total > MAX_BYTES) throw std::length_error("the picture is too large for this network");
 
     const std::vector<Place> places = group_operations(network, plan);
+    plan.sweeps = make_sweeps(network, places, plan);
+    plan.bands = plan.threads == 1 ? 1 : plan.threads + 1;
+    std::vector<int> in_work;
+    for (const Sweep& sweep : plan.sweeps) {
+        in_work.push_back(std::min(plan.bands, sweep.bands) * sweep.height);
+    }
     Slots floats(network, places, true), signs(network, places, false);
     for (size_t i = 0; i < operations.size(); ++i) {
         const Operation& operation = operations[i];
@@ -273,23 +350,34 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         const Value& value = plan.values[i];
         const bool is_result = i + 1 == operations.size();
         if (operation.needs_floats && !is_result) {
-            const size_t bytes = bytes_of_floats(value);
-            floats.place(
-                int(i), bytes, value.float_stride() * sizeof(float) * operation.factor, last_read[i]);
+            floats.place(int(i), shape_of_floats(value, operation.factor), last_read[i]);
         }
         if (operation.needs_signs) {
-            const size_t bytes = bytes_of_signs(value);
-            signs.place(int(i), bytes, value.sign_stride() * operation.factor, last_read[i]);
+            signs.place(int(i), shape_of_signs(value, operation.factor), last_read[i]);
         }
     }
     plan.float_offset.resize(operations.size());
     plan.sign_offset.resize(operations.size());
-    plan.bytes = floats.lay_out(0, plan.float_offset);
-    plan.bytes = signs.lay_out(plan.bytes, plan.sign_offset);
+    std::vector<size_t> ends(plan.sweeps.size(), 0);
+    for (const bool whole : {true, false}) {
+        floats.lay_out(height, in_work, 0, ends, plan.float_offset, whole);
+        signs.lay_out(height, in_work, slack, ends, plan.sign_offset, whole);
+    }
+    plan.bytes = *std::max_element(ends.begin(), ends.end());
+    for (size_t i = 0; i < operations.size(); ++i) {
+        const Operation& operation = operations[i];
+        Value& value = plan.values[i];
+        value.float_rows = value.height;
+        if (operation.needs_floats && i + 1 != operations.size()) {
+            value.float_rows = floats.rows(int(i), height, in_work) * operation.factor;
+        }
+        if (operation.needs_signs) {
+            value.sign_rows = signs.rows(int(i), height, in_work) * operation.factor;
+        }
+    }
     plan.scratch = round_up(plan.scratch, CACHE_LINE);
     plan.bytes += plan.scratch * plan.threads;
     for (const Place& place : places) plan.lags.push_back(place.lag);
-    plan.sweeps = make_sweeps(network, places, plan);
     return plan;
 }
 

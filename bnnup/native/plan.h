@@ -5,7 +5,7 @@
 // once from top to bottom in bands, and in each from left to right in blocks. Every
 // operation follows the first one by as many rows and columns as those between look ahead,
 // so that the pixels in flight stay in the cache instead of passing through memory once per
-// operation.
+// operation. A value that no later sweep reads takes memory for the rows in flight only.
 #pragma once
 
 #include <algorithm>
@@ -44,6 +44,7 @@ private:
 struct Plan {
     int height = 0, width = 0;
     int threads = 1;  // no more than have something to do
+    int bands = 1;    // that may be in work at a time
     std::vector<Value> values;  // pointers are offsets into the workspace, until placed
     std::vector<size_t> float_offset, sign_offset;  // bytes
     std::vector<int> lags;  // by operation, in rows and columns of the input
