@@ -11,7 +11,6 @@ from bnnup.upscaler import Upscaler
 from bnnup.weights import Model, load_model, save_model
 
 BENCHMARKS = ("Set5", "Set14")
-MEMORY = 4 << 30  # bytes: with less, the tiles of RDN would be little more than margin
 FROM_BODY = 2 / 3  # learning rate of ×3 and ×4, which start from a trained body
 ORIGIN = {
     "licence": "MIT",
@@ -107,7 +106,7 @@ def bundle(source: Path, target: Path, bench: Path | None) -> bool:
 
 def score(model: Model, bench: Path) -> dict[str, dict[str, float]]:
     """Mean scores of a model and of bicubic on each benchmark set."""
-    upscaler = Upscaler(model, memory=MEMORY)
+    upscaler = Upscaler(model)
     means = {}
     for name in BENCHMARKS:
         rows = [row for _, row in benchmark(upscaler, bench / name / "HR")]
