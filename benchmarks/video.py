@@ -29,7 +29,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from bnnup import cluster, cluster_video
+from bnnup import cluster, cluster_video, spans
 from bnnup.engine import usable_cores
 from bnnup.frames import from_planes
 from bnnup.planes import FrameUpscaler, Plane, read_pix_fmt
@@ -58,8 +58,10 @@ def moving(width: int, height: int, frames: int) -> Iterator[list[Plane]]:
 
 
 def make_film(path: Path, width: int, height: int, frames: int) -> None:
+    """With as many key frames as spans can be."""
+    options = {"crf": "18", "g": str(spans.LEAST)}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "18"})
+        stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height = width, height
         for number, planes in enumerate(moving(width, height, frames)):
             frame: VideoFrame = from_planes(planes, "yuv420p")
@@ -203,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="edsr-small")
     parser.add_argument("--size", default="640x360")
-    parser.add_argument("--frames", type=int, default=240)
+    parser.add_argument("--frames", type=int, default=480)
     parser.add_argument("--preset", action="append", help="of x264; may be given several times")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cluster", action="store_true", help="one-core workers instead")

@@ -18,7 +18,7 @@ constexpr int ROWS = 16;
 constexpr int COLUMNS = 64;
 
 // Rows by which the last operation of a group may always follow the first one.
-constexpr int FEW = 12;
+constexpr int FEW = 9;
 
 // How far an operation follows the first one of its group, in rows and columns of the input.
 struct Place {
