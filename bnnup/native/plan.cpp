@@ -207,14 +207,10 @@ bool takes_blocks(const Operation& operation) {
 
 // By operation, bytes of a row of the input's height that it and those after it read of
 // those before.
-std::vector<size_t> bytes_alive(const Network& network, const Plan& plan) {
+std::vector<size_t> bytes_alive(
+    const Network& network, const Plan& plan, const std::vector<int>& last_read) {
     const auto& operations = network.operations();
-    std::vector<int> last_read(operations.size(), 0);
-    for (size_t i = 0; i < operations.size(); ++i) {
-        if (!operations[i].needed()) continue;
-        for (const Read& read : operations[i].reads) last_read[read.value] = int(i);
-    }
-    std::vector<size_t> alive(operations.size() + 1, 0);
+    std::vector<size_t> alive(operations.size(), 0);
     for (size_t i = 0; i < operations.size(); ++i) {
         const Operation& operation = operations[i];
         const Value& value = plan.values[i];
@@ -228,9 +224,10 @@ std::vector<size_t> bytes_alive(const Network& network, const Plan& plan) {
 
 // Groups whose rows in flight, those of a band and those between first and last operation,
 // fit the cache, or are few. One ends where the least is to be kept for those that follow.
-std::vector<Place> group_operations(const Network& network, const Plan& plan) {
+std::vector<Place> group_operations(
+    const Network& network, const Plan& plan, const std::vector<int>& last_read) {
     const auto& operations = network.operations();
-    const std::vector<size_t> alive = bytes_alive(network, plan);
+    const std::vector<size_t> alive = bytes_alive(network, plan, last_read);
     const int max_lag = std::max(in_flight(network, plan).rows - BAND, FEW);
     std::vector<Place> places(operations.size());
     int group = 0;
@@ -327,9 +324,9 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
     }
     if (total > MAX_BYTES) throw std::length_error("the picture is too large for this network");
 
-    const std::vector<Place> places = group_operations(network, plan);
+    const std::vector<Place> places = group_operations(network, plan, last_read);
     plan.sweeps = make_sweeps(network, places, plan);
-    plan.bands = plan.threads == 1 ? 1 : plan.threads + 1;
+    plan.bands = plan.threads == 1 ? 1 : 2 * plan.threads;
     std::vector<int> in_work;
     for (const Sweep& sweep : plan.sweeps) {
         in_work.push_back(std::min(plan.bands, sweep.bands) * sweep.height);

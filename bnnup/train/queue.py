@@ -50,7 +50,7 @@ class Network:
 
 QUEUE = (
     Network("edsr", "edsr", 16, 64, 1.5e-3),
-    Network("edsr-small", "edsr", 8, 32, 2.5e-3),
+    Network("edsr-small", "edsr", 8, 32, 4e-3),
     Network("srresnet", "srresnet", 16, 64, 1.5e-3),
     Network("rcan", "rcan", 5, 64, 1e-3),
     Network("rdn", "rdn", 8, 64, 1e-3),
