@@ -130,11 +130,11 @@ def draw(tables: dict[int, list[Row]], path: Path) -> None:
             color = "tab:red" if row.ours else "tab:blue"
             panel.plot(row.seconds * 1e3, psnr, "o", color=color)
             panel.annotate(
-                row.name,
+                row.name.partition(",")[0],
                 (row.seconds * 1e3, psnr),
-                xytext=(0, 6 if row.ours else -13),
+                xytext=(0, 6) if row.ours else (7, -3),
                 textcoords="offset points",
-                ha="center",
+                ha="center" if row.ours else "left",
                 fontsize=8,
                 color=color,
             )
