@@ -35,9 +35,10 @@ from fsspec.spec import AbstractFileSystem
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.nodes import claimer, cluster
 from bnnup import image, paths
 from bnnup.batch import Batch
-from bnnup.cluster import QUIET, Workers, connected
+from bnnup.cluster import Workers, connected
 from bnnup.cluster_pictures import QUEUED, ClusterBatch, PictureWorker
 from bnnup.folder import Task, find_tasks
 from bnnup.job import Machine, Settings, Work
@@ -46,26 +47,8 @@ from bnnup.size import Size
 
 ROOT = Path(__file__).parents[1]
 CORES = 2
-STORE = 200 << 20  # bytes
 FOLDER = 1000  # entries of a simulated folder
 PROTOCOL = "simulated"
-
-
-@contextmanager
-def cluster(nodes: int) -> Iterator[None]:
-    """Machines of one core each, connected."""
-    os.environ.update(QUIET, RAY_worker_niceness="0")  # as the process that is compared
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False},
-    )
-    for _ in range(nodes):
-        made.add_node(num_cpus=1, object_store_memory=STORE)
-    with connected(made.address):
-        yield
-    made.shutdown()
 
 
 # Pictures
@@ -95,17 +78,10 @@ def fill(folder: Path, megapixels: float, count: int) -> None:
 
 def pinned(settings: Settings, claims: str) -> Callable[[], PictureWorker]:
     """Makes workers that hold to a core that no other has."""
+    claim = claimer(Path(claims), CORES)
 
     def make() -> PictureWorker:
-        for core in range(CORES):
-            try:
-                os.mkdir(f"{claims}/{core}")
-            except FileExistsError:
-                continue
-            for thread in os.listdir("/proc/self/task"):
-                os.sched_setaffinity(int(thread), {core})
-            os.symlink(f"/proc/{os.getpid()}/stat", f"{claims}/{core}/stat")
-            break
+        claim()
         machine = Machine(threads=1)
         return PictureWorker(settings, machine, 250, settings.fingerprint(), {}, None, None)
 
@@ -174,9 +150,9 @@ def measure_pictures(megapixels: float, model: str, seconds: float) -> dict[str,
         count = max(2, round(seconds / pace / 2)) * 2  # for two workers as well
         fill(folder / "in", megapixels, count + 1)
         alone = time_process(settings, folder / "in", folder / "a", 0)
-        with cluster(1):
+        with cluster(1) as address, connected(address):
             one = time_workers(settings, folder / "in", folder / "b", 1)
-        with cluster(2):
+        with cluster(2) as address, connected(address):
             two = time_workers(settings, folder / "in", folder / "c", 2)
         for path in (folder / "a").glob("*.jpg"):
             for other in ("b", "c"):
@@ -263,7 +239,12 @@ def measure_list(entries: int) -> dict[str, Any]:
     Simulated.entries = entries
     fsspec.register_implementation(PROTOCOL, Simulated, clobber=True)
     memory = []
-    with TemporaryDirectory() as name, cluster(CORES), opened(Path(name)) as ledger:
+    with (
+        TemporaryDirectory() as name,
+        cluster(CORES) as address,
+        connected(address),
+        opened(Path(name)) as ledger,
+    ):
         with Workers[Any, Any](imported(str(ROOT)), queued=16) as workers:
             batch = ClusterBatch(Settings(Size(factor=2.0)), Machine(), workers)
             tasks = find_tasks(paths.to_path(f"{PROTOCOL}://all"), Path(name))

@@ -29,6 +29,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from benchmarks import nodes
 from bnnup import cluster, cluster_video, spans
 from bnnup.engine import usable_cores
 from bnnup.frames import from_planes
@@ -38,7 +39,6 @@ from bnnup.upscaler import Upscaler, load
 from bnnup.video import Options, enlarge_video
 
 RATE = 24
-STORE = 200 << 20  # bytes
 
 
 def moving(width: int, height: int, frames: int) -> Iterator[list[Plane]]:
@@ -166,22 +166,13 @@ def rate_of_workers(
     upscaler: Upscaler, film: Path, larger: Path, options: Options, count: int
 ) -> float:
     """Frames a second from when all workers are there."""
-    os.environ.update(cluster.QUIET, RAY_worker_niceness="0")  # as the process that is compared
-    from ray.cluster_utils import Cluster
-
     claims = film.parent / f"cores-{count}"
     claims.mkdir()
+    claim = nodes.claimer(claims, count)
 
     class Pinned(cluster_video.FilmWorker):
         def __init__(self, job: cluster_video.Job) -> None:
-            for core in range(count):
-                try:
-                    (claims / str(core)).mkdir()
-                except FileExistsError:
-                    continue
-                for thread in os.listdir("/proc/self/task"):
-                    os.sched_setaffinity(int(thread), {core})
-                break
+            claim()
             super().__init__(job)
 
     began: list[float] = []
@@ -191,13 +182,12 @@ def rate_of_workers(
             assert progress.frames == 0
             began.append(progress.seconds)
 
-    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
-    nodes = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(count):
-        nodes.add_node(num_cpus=1, object_store_memory=STORE)
-    with patch.multiple(cluster_video, FilmWorker=Pinned), patch.object(cluster, "PERIOD", 0.1):
-        made = enlarge_video(upscaler, film, larger, options, wait, cluster=nodes.address).progress
-    nodes.shutdown()
+    with (
+        nodes.cluster(count) as address,
+        patch.multiple(cluster_video, FilmWorker=Pinned),
+        patch.object(cluster, "PERIOD", 0.1),
+    ):
+        made = enlarge_video(upscaler, film, larger, options, wait, cluster=address).progress
     return made.frames / (made.seconds - began[0])
 
 

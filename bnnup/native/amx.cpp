@@ -169,7 +169,8 @@ inline void convolve_blocks(const BinaryWeights& op, const BinaryRow& row, uint6
     for (int group = 0; group < groups_of(op.out); group += 2) {
         for (int x = 0; x < row.width; x += PART, turn ^= 1) {
             const int n = std::min(PART, row.width - x);
-            multiply(op, row, group, x, n, products[turn], [&] { last.work<Finish>(op, row, share); });
+            const auto finish = [&] { last.work<Finish>(op, row, share); };
+            multiply(op, row, group, x, n, products[turn], finish);
             last = {group, x, n, &products[turn]};
         }
     }

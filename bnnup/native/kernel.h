@@ -46,7 +46,7 @@ struct BinaryWeights {
 // The pixels that one row of a binary convolution reads and writes.
 struct BinaryRow {
     const char* signs[MAX_KERNEL];  // kernel rows at column 0, each of planes
-    size_t plane = 0;  // bytes; what is written has planes like what is read
+    size_t plane = 0;               // bytes; what is written has planes like what is read
     const float* skip = nullptr;  // (width, in), unless the skip is none
     int width = 0;
     float* floats = nullptr;  // (width, out), may be null, may be skip

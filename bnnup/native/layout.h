@@ -41,7 +41,7 @@ struct Value {
     int height = 0;
     int width = 0;
     int float_rows = 0, sign_rows = 0;  // in memory
-    int border = BORDER;       // of the float rows; the result has none
+    int border = BORDER;                // of the float rows; the result has none
     SignLayout layout;
     float* floats = nullptr;  // (float_rows, border + width + border, channels)
     char* signs = nullptr;    // (sign_rows, planes, BORDER + width + BORDER, bytes)

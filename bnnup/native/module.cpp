@@ -75,6 +75,19 @@ void merge(
         y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
 }
 
+template <class T>
+void define_merge(
+    nb::module_& m,
+    void (*Kernel::*row)(const float*, const float*, const float*, size_t, const float*, T*)) {
+    m.def(
+        "merge",
+        [row](Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result) {
+            merge(y, cb, cr, factors, result, row);
+        },
+        nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
+        nb::arg("factors").noconvert(), nb::arg("result").noconvert());
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -92,20 +105,8 @@ NB_MODULE(_native, m) {
     m.def(
         "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
         nb::arg("across").noconvert(), nb::arg("result").noconvert());
-    m.def(
-        "merge",
-        [](Plane y, Plane cb, Plane cr, Vector factors, Pixels<uint8_t> result) {
-            merge(y, cb, cr, factors, result, &Kernel::merge8);
-        },
-        nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
-        nb::arg("factors").noconvert(), nb::arg("result").noconvert());
-    m.def(
-        "merge",
-        [](Plane y, Plane cb, Plane cr, Vector factors, Pixels<uint16_t> result) {
-            merge(y, cb, cr, factors, result, &Kernel::merge16);
-        },
-        nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
-        nb::arg("factors").noconvert(), nb::arg("result").noconvert());
+    define_merge<uint8_t>(m, &Kernel::merge8);
+    define_merge<uint16_t>(m, &Kernel::merge16);
 
     nb::class_<Network>(m, "Network")
         .def(nb::init<int, std::string>(), nb::arg("scale"), nb::arg("kernel"))

@@ -51,6 +51,11 @@ struct Shape {
 // of a picture; or, if nothing outside a group uses it, those in flight.
 class Slots {
 public:
+    struct Slot {
+        int rows = 0;  // of the input's height
+        size_t begin = 0;
+    };
+
     Slots(const Network& network, const std::vector<Place>& places, bool in_place)
         : network_(network), places_(places), in_place_(in_place), slot_of_(places.size(), -1) {}
 
@@ -58,7 +63,7 @@ public:
     void place(int operation, Shape shape, int last_read) {
         const int group = places_[operation].group;
         const int slot = choose(operation, shape, places_[last_read].group == group ? group : ALL);
-        Slot& s = slots_[slot];
+        Shared& s = slots_[slot];
         s.row = std::max(s.row, shape.row);
         s.last_read = last_read;
         s.uses.push_back({operation, 0, shape});
@@ -67,33 +72,29 @@ public:
 
     void note_read(int operation, int value, int ahead) {
         if (slot_of_[value] < 0) return;
-        Slot& s = slots_[slot_of_[value]];
+        Shared& s = slots_[slot_of_[value]];
         s.uses.push_back({operation, ahead, s.uses.back().shape});
     }
 
-    // Rows of the input's height that the value of an operation has memory for, where
-    // `in_work` are those of the bands of its group that are in work.
-    int rows(int operation, int height, const std::vector<int>& in_work) const {
-        return rows_of(slots_[slot_of_[operation]], height, in_work);
+    // Puts slots with all rows behind `end`, and moves it. slack: bytes behind each.
+    void lay_out_whole(int height, size_t slack, size_t& end) {
+        for (Shared& s : slots_) {
+            if (s.group == ALL) put(s, height, slack, end);
+        }
     }
 
-    // Places from `ends` on, by group, and moves these; slots that all groups use come first.
-    // slack: bytes behind each.
-    void lay_out(
-        int height, const std::vector<int>& in_work, size_t slack, std::vector<size_t>& ends,
-        std::vector<size_t>& offsets, bool whole) const {
-        for (size_t i = 0; i < slots_.size(); ++i) {
-            const Slot& s = slots_[i];
-            if ((s.group == ALL) != whole) continue;
-            const size_t bytes = round_up(rows_of(s, height, in_work) * s.row + slack, CACHE_LINE);
-            size_t begin = ends[std::max(s.group, 0)];
-            for (size_t value = 0; value < slot_of_.size(); ++value) {
-                if (slot_of_[value] == int(i)) offsets[value] = begin;
-            }
-            for (size_t group = 0; group < ends.size(); ++group) {
-                if (whole || int(group) == s.group) ends[group] += bytes;
-            }
+    // The same for the others, by group. in_work: rows of the bands that are in work.
+    void lay_out_parts(
+        int height, const std::vector<int>& in_work, size_t slack, std::vector<size_t>& ends) {
+        for (Shared& s : slots_) {
+            if (s.group == ALL) continue;
+            put(s, std::min(in_work[s.group] + reach_of(s), height), slack, ends[s.group]);
         }
+    }
+
+    // Of an operation's value; null if it has none.
+    const Slot* find(int operation) const {
+        return slot_of_[operation] < 0 ? nullptr : &slots_[slot_of_[operation]];
     }
 
 private:
@@ -104,7 +105,7 @@ private:
         int ahead;  // rows of the input's height that a reader looks ahead and back
         Shape shape;
     };
-    struct Slot {
+    struct Shared : Slot {
         int group = ALL;  // the only one that uses it
         size_t row = 0;   // bytes
         int last_read = -1;
@@ -137,7 +138,7 @@ private:
     // Inside a group all operations are at work together. One may overwrite a pixel when it
     // follows every earlier user far enough, and when both lay their pixels out alike. An
     // operation's own reads pass when it works in place.
-    bool is_free(const Slot& slot, int operation, Shape shape) const {
+    bool is_free(const Shared& slot, int operation, Shape shape) const {
         if (slot.last_read > operation) return false;
         for (const Use& use : slot.uses) {
             if (use.operation == operation) {
@@ -152,28 +153,33 @@ private:
         return slot.last_read < operation || has_read(slot, operation);
     }
 
-    static bool has_read(const Slot& slot, int operation) {
+    static bool has_read(const Shared& slot, int operation) {
         return std::any_of(slot.uses.begin(), slot.uses.end(), [&](const Use& use) {
             return use.operation == operation;
         });
     }
 
-    // A row may be overwritten when the last reader in the uppermost band is past it.
-    int rows_of(const Slot& slot, int height, const std::vector<int>& in_work) const {
-        if (slot.group == ALL) return height;
+    static void put(Shared& slot, int rows, size_t slack, size_t& end) {
+        slot.rows = rows;
+        slot.begin = end;
+        end += round_up(rows * slot.row + slack, CACHE_LINE);
+    }
+
+    // Rows from the first write to the last read: then a row may be overwritten.
+    int reach_of(const Shared& slot) const {
         int first = MAX_SIDE, last = 0;
         for (const Use& use : slot.uses) {
             first = std::min(first, places_[use.operation].lag);
             last = std::max(last, places_[use.operation].lag + use.ahead);
         }
-        return std::min(in_work[slot.group] + last - first, height);
+        return last - first;
     }
 
     const Network& network_;
     const std::vector<Place>& places_;
     const bool in_place_;  // may a value take the place of one that makes it?
     std::vector<int> slot_of_;
-    std::vector<Slot> slots_;
+    std::vector<Shared> slots_;
 };
 
 Shape shape_of_floats(const Value& v, int factor) {
@@ -313,6 +319,7 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         value.channels = operation.channels;
         value.height = height * operation.factor;
         value.width = width * operation.factor;
+        value.float_rows = value.height;
         value.layout = network.kernel().sign_layout(operation.channels);
         value.border = i + 1 == operations.size() ? 0 : BORDER;
         plan.values.push_back(value);
@@ -355,21 +362,20 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
     }
     plan.float_offset.resize(operations.size());
     plan.sign_offset.resize(operations.size());
-    std::vector<size_t> ends(plan.sweeps.size(), 0);
-    for (const bool whole : {true, false}) {
-        floats.lay_out(height, in_work, 0, ends, plan.float_offset, whole);
-        signs.lay_out(height, in_work, slack, ends, plan.sign_offset, whole);
-    }
+    floats.lay_out_whole(height, 0, plan.bytes);
+    signs.lay_out_whole(height, slack, plan.bytes);
+    std::vector<size_t> ends(plan.sweeps.size(), plan.bytes);
+    floats.lay_out_parts(height, in_work, 0, ends);
+    signs.lay_out_parts(height, in_work, slack, ends);
     plan.bytes = *std::max_element(ends.begin(), ends.end());
     for (size_t i = 0; i < operations.size(); ++i) {
-        const Operation& operation = operations[i];
-        Value& value = plan.values[i];
-        value.float_rows = value.height;
-        if (operation.needs_floats && i + 1 != operations.size()) {
-            value.float_rows = floats.rows(int(i), height, in_work) * operation.factor;
+        if (const Slots::Slot* slot = floats.find(int(i))) {
+            plan.values[i].float_rows = slot->rows * operations[i].factor;
+            plan.float_offset[i] = slot->begin;
         }
-        if (operation.needs_signs) {
-            value.sign_rows = signs.rows(int(i), height, in_work) * operation.factor;
+        if (const Slots::Slot* slot = signs.find(int(i))) {
+            plan.values[i].sign_rows = slot->rows * operations[i].factor;
+            plan.sign_offset[i] = slot->begin;
         }
     }
     plan.scratch = round_up(plan.scratch, CACHE_LINE);
