@@ -28,7 +28,7 @@ class Anchor:
     scale: int
     set5: float
     set14: float | None
-    ops: float | None = None  # as bnnup.cost counts, at an input of 320×180
+    ops: float | None = None  # as bnnup.model.cost counts, at an input of 320×180
     prepare: Callable[[int, int, int], Call] | None = None
 
 

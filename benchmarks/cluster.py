@@ -36,14 +36,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.nodes import claimer, cluster
-from bnnup import image, paths
-from bnnup.batch import Batch
-from bnnup.cluster import Workers, connected
-from bnnup.cluster_pictures import QUEUED, ClusterBatch, PictureWorker
-from bnnup.folder import Task, find_tasks
-from bnnup.job import Machine, Settings, Work
-from bnnup.ledger import opened
-from bnnup.size import Size
+from bnnup.cluster.pictures import QUEUED, ClusterBatch, PictureWorker
+from bnnup.cluster.workers import Workers, connected
+from bnnup.folders.batch import Batch
+from bnnup.folders.ledger import opened
+from bnnup.folders.settings import Machine, Settings
+from bnnup.folders.tasks import Task, find_tasks
+from bnnup.folders.work import Work
+from bnnup.pictures import read
+from bnnup.system import paths
+from bnnup.upscale.size import Size
 
 ROOT = Path(__file__).parents[1]
 CORES = 2
@@ -208,7 +210,7 @@ def simulated() -> Callable[[Task], Work]:
         assert task.source is not None
         with paths.opened(task.source) as file:
             key = hasher._key(file)
-            picture = image.decode(file, task.name)
+            picture = read.decode(file, task.name)
         large = np.kron(picture.pixels, np.ones((2, 2, 1), np.uint8))
         return Work(task, "done", key=key, bytes=large.nbytes, size=large.shape[1::-1])
 

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers import BLOCKS, CHANNELS, PEERS, SCALE, Call, available
-from bnnup import _native, program
-from bnnup.cost import count
-from bnnup.engine import Engine, kernels
-from bnnup.weights import Model
+from bnnup import _native
+from bnnup.backends.engine import Engine, kernels
+from bnnup.model import program
+from bnnup.model.cost import count
+from bnnup.model.file import Model
 
 HEIGHT, WIDTH = 180, 320
 SMALL = 8, 32  # blocks and channels of edsr-small

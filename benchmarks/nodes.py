@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bnnup.cluster import QUIET
+from bnnup.cluster.workers import QUIET
 
 STORE = 200 << 20  # bytes
 

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -30,13 +31,16 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from benchmarks import nodes
-from bnnup import cluster, cluster_video, spans
-from bnnup.engine import usable_cores
-from bnnup.frames import from_planes
-from bnnup.planes import FrameUpscaler, Plane, read_pix_fmt
-from bnnup.transcode import Progress
-from bnnup.upscaler import Upscaler, load
-from bnnup.video import Options, enlarge_video
+from bnnup.backends.engine import usable_cores
+from bnnup.cluster import video, workers
+from bnnup.cluster.video import over_cluster
+from bnnup.upscale.upscaler import Upscaler, load
+from bnnup.video import spans
+from bnnup.video.enlarge import Options, enlarge_video
+from bnnup.video.frame_upscaler import FrameUpscaler
+from bnnup.video.frames import from_planes
+from bnnup.video.planes import Plane, read_pix_fmt
+from bnnup.video.transcode import Progress
 
 RATE = 24
 
@@ -170,8 +174,8 @@ def rate_of_workers(
     claims.mkdir()
     claim = nodes.claimer(claims, count)
 
-    class Pinned(cluster_video.FilmWorker):
-        def __init__(self, job: cluster_video.Job) -> None:
+    class Pinned(video.FilmWorker):
+        def __init__(self, job: video.Job) -> None:
             claim()
             super().__init__(job)
 
@@ -184,10 +188,12 @@ def rate_of_workers(
 
     with (
         nodes.cluster(count) as address,
-        patch.multiple(cluster_video, FilmWorker=Pinned),
-        patch.object(cluster, "PERIOD", 0.1),
+        patch.multiple(video, FilmWorker=Pinned),
+        patch.object(workers, "PERIOD", 0.1),
     ):
-        made = enlarge_video(upscaler, film, larger, options, wait, cluster=address).progress
+        made = enlarge_video(
+            upscaler, film, larger, options, wait, workers=partial(over_cluster, address, 1)
+        ).progress
     return made.frames / (made.seconds - began[0])
 
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from benchmarks.anchors import ANCHORS
 from benchmarks.engine import HEIGHT, WIDTH, take_turns
 from benchmarks.peers import Call
-from bnnup.backend import enlarge
-from bnnup.cost import count
-from bnnup.engine import Engine
+from bnnup.backends.choose import enlarge
+from bnnup.backends.engine import Engine
+from bnnup.model.cost import count
+from bnnup.model.file import Model, load_model, save_model
+from bnnup.model.zoo import SCALES
 from bnnup.train.queue import BENCHMARKS, score
-from bnnup.weights import Model, load_model, save_model
-from bnnup.zoo import SCALES
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 FIGURE = WEIGHTS.parent / "docs" / "quality.png"

@@ -5,6 +5,7 @@ library raises, the command line prints, in one place.
 """
 
 import errno
+import os
 
 
 class BnnupError(Exception):
@@ -54,3 +55,9 @@ def is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong in one line, without the path that the message names anyway."""
+    text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return " ".join(text.split()) or type(error).__name__

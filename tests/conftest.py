@@ -18,8 +18,8 @@ from nodes import nodes  # noqa: F401
 from PIL import Image
 
 from bnnup import cli
-from bnnup.upscaler import Upscaler
-from bnnup.weights import Model, save_model
+from bnnup.model.file import Model, save_model
+from bnnup.upscale.upscaler import Upscaler
 
 # On networks this small, threads of torch wait for each other more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

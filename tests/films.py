@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from bnnup.transcode import Progress
+    from bnnup.video.transcode import Progress
 
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")),
@@ -50,8 +50,8 @@ def planes(path: Path) -> list[list[np.ndarray]]:
     """The decoded planes of every frame."""
     import av
 
-    from bnnup.frames import to_planes
-    from bnnup.planes import read_pix_fmt
+    from bnnup.video.frames import to_planes
+    from bnnup.video.planes import read_pix_fmt
 
     with av.open(str(path)) as container:
         decoded = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bnnup.ledger import NAME
+from bnnup.folders.ledger import NAME
 
 
 def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (9, 12, 3), **options: object) -> None:

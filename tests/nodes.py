@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bnnup.cluster import QUIET
+from bnnup.cluster.workers import QUIET
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster

@@ -11,9 +11,11 @@ import tifffile
 from conftest import Run
 from PIL import Image
 
-from bnnup import budget, formats, tiff
-from bnnup.budget import estimate
-from bnnup.formats import Encoding
+from bnnup.folders import estimate as estimating
+from bnnup.folders.estimate import estimate
+from bnnup.pictures import tiff, write
+from bnnup.pictures.formats import Encoding
+from bnnup.system import memory
 
 
 def test_streamed_formats_need_no_room_for_the_result() -> None:
@@ -36,7 +38,7 @@ def test_passes_and_depth_count() -> None:
 
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "available", lambda: 500 << 20)
+    monkeypatch.setattr(estimating, "available", lambda: 500 << 20)
 
 
 def test_what_cannot_fit_is_refused_before_it_is_decoded(
@@ -59,7 +61,7 @@ def test_dry_run_estimates(run: Run, tmp_path: Path, tiny: Path) -> None:
 
 
 def test_what_is_free_is_a_number_or_unknown() -> None:
-    free = budget.available()
+    free = memory.available()
     assert free is None or free > 0
     assert free is not None or not sys.platform.startswith("linux")
 
@@ -77,7 +79,7 @@ def test_streamed_formats_never_hold_the_result(name: str) -> None:
             return len(content) if self.tell() else super().write(content)  # type: ignore[arg-type]
 
     tracemalloc.start()
-    formats.encode(strips(), (10_000, 4000, 3), {}, Encoding(name), Sink())
+    write.encode(strips(), (10_000, 4000, 3), {}, Encoding(name), Sink())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30e6
@@ -95,7 +97,7 @@ def test_tiff_beyond_four_gigabytes(
     exif[34665] = {40962: 1, 40963: 1}
     info = {"exif": exif.tobytes(), "dpi": (300.0, 300.0)}
     with (tmp_path / "out.tif").open("w+b") as file:
-        formats.encode(np.split(pixels, [1, 2]), shape, info, Encoding("TIFF"), file)
+        write.encode(np.split(pixels, [1, 2]), shape, info, Encoding("TIFF"), file)
     with tifffile.TiffFile(tmp_path / "out.tif") as written:
         assert written.is_bigtiff
         np.testing.assert_array_equal(written.asarray(), pixels)

@@ -234,7 +234,7 @@ def test_mistake_is_one_line_and_exit_code_1(
 def test_folder_named_like_a_model_is_not_in_its_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bnnup.zoo import find_model
+    from bnnup.model.find import find_model
 
     monkeypatch.chdir(folder)
     expected = find_model("edsr", 2)
@@ -260,7 +260,8 @@ def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Pat
     """The signal comes when the picture is half done."""
     script = (
         "import os, signal, time\n"
-        "from bnnup import cli, upscaler\n"
+        "from bnnup import cli\n"
+        "from bnnup.upscale import upscaler\n"
         "strips = upscaler.Upscaler.strips\n"
         "def interrupted(self, pixels, progress=None):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from nodes import NO_RAY, add_node
 
-from bnnup import cluster as module
-from bnnup.cluster import TRIES, Outcome, Workers, connected
+from bnnup.cluster import workers as module
+from bnnup.cluster.workers import TRIES, Outcome, Workers, connected
 from bnnup.errors import BackendError, ClusterError, FullError, MediaError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def test_no_cluster_there(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason=NO_RAY)
     monkeypatch.setenv("RAY_ADDRESS", "")
     script = (
-        "from bnnup.cluster import connected\n"
+        "from bnnup.cluster.workers import connected\n"
         "from bnnup.errors import ClusterError\n"
         "try:\n"
         "    with connected('127.0.0.1:1'): pass\n"

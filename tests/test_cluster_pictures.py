@@ -19,14 +19,15 @@ from conftest import Run
 from folders import contents, lines, save
 from nodes import add_node
 
-from bnnup import cluster, cluster_pictures
-from bnnup.cluster import TRIES, Workers, connected
-from bnnup.cluster_pictures import ClusterBatch, PictureWorker, check_visible
+from bnnup.cluster import pictures, workers
+from bnnup.cluster.pictures import ClusterBatch, PictureWorker, check_visible
+from bnnup.cluster.workers import TRIES, Workers, connected
 from bnnup.errors import ClusterError
-from bnnup.folder import Task, find_tasks
-from bnnup.job import Machine, Settings, Work
-from bnnup.ledger import NAME, opened
-from bnnup.size import Size
+from bnnup.folders.ledger import NAME, opened
+from bnnup.folders.settings import Machine, Settings
+from bnnup.folders.tasks import Task, find_tasks
+from bnnup.folders.work import Work
+from bnnup.upscale.size import Size
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -92,7 +93,7 @@ def test_a_large_picture_in_a_folder(
     run: Run, nodes: "Cluster", album: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is on record as well, and resumed."""
-    monkeypatch.setattr(cluster_pictures, "LARGE", 40_000)
+    monkeypatch.setattr(pictures, "LARGE", 40_000)
     save(album / "a.png", shape=(300, 400, 3))
     there, here = album.parent / "there", album.parent / "here"
     command = ["upscale", album, "-m", tiny, "-o"]
@@ -145,7 +146,7 @@ def works(
 def test_a_node_is_killed(
     run: Run, nodes: "Cluster", tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PERIOD", 0.2)
+    monkeypatch.setattr(workers, "PERIOD", 0.2)
     for seed in range(24):
         save(tmp_path / "in" / f"{seed:02}.png", seed, (200, 300, 3))
     settings = Settings(Size(factor=2.0), str(tiny))

@@ -17,21 +17,24 @@ import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
+from functools import partial
+
 from conftest import Run
 from films import ffmpeg, needs_ffmpeg, other_packets, source, times
 from nodes import add_node
 
-from bnnup import cluster, cluster_video, spans
-from bnnup.cluster import TRIES
-from bnnup.cluster_video import FilmWorker, Job
-from bnnup.decoder import Cut
+from bnnup.cluster import video, workers
+from bnnup.cluster.video import FilmWorker, Job, over_cluster
+from bnnup.cluster.workers import TRIES
 from bnnup.errors import ClusterError, FullError, MediaError
-from bnnup.film import probe
-from bnnup.segments import WorkFolder
-from bnnup.spans import Span
-from bnnup.transcode import Progress
-from bnnup.upscaler import Upscaler
-from bnnup.video import Options, choose_encoding, enlarge_video
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video import spans
+from bnnup.video.enlarge import Options, Workers, choose_encoding, enlarge_video, in_this_process
+from bnnup.video.film import probe
+from bnnup.video.read import Cut
+from bnnup.video.segments import WorkFolder
+from bnnup.video.spans import Span
+from bnnup.video.transcode import Progress
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -45,7 +48,7 @@ FRAMES = 100
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "LEAST", 6)
     monkeypatch.setattr(spans, "MOST", 12)
-    monkeypatch.setattr(cluster, "PERIOD", 0.2)
+    monkeypatch.setattr(workers, "PERIOD", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,10 @@ def straight(film: Path, models, tmp_path_factory: pytest.TempPathFactory) -> li
     return other_packets(after, film=-1)
 
 
+def over(address: str) -> Workers:
+    return partial(over_cluster, address, 1)
+
+
 def test_a_film(nodes: "Cluster", film, straight, upscaler, tmp_path):
     seen: list[int] = []
     result = enlarge_video(
@@ -80,7 +87,7 @@ def test_a_film(nodes: "Cluster", film, straight, upscaler, tmp_path):
         film,
         tmp_path / "out.mkv",
         progress=lambda progress: seen.append(progress.workers),
-        cluster=nodes.address,
+        workers=over(nodes.address),
     )
     assert other_packets(tmp_path / "out.mkv", film=-1) == straight
     assert (result.progress.frames, result.progress.total) == (FRAMES, FRAMES)
@@ -93,15 +100,17 @@ def test_begun_in_one_way_and_finished_in_the_other(
     nodes: "Cluster", first, film, straight, upscaler, tmp_path
 ):
     after = tmp_path / "out.mkv"
-    ways = [None, nodes.address] if first == "here" else [nodes.address, None]
+    ways = [in_this_process, over(nodes.address)]
+    if first == "there":
+        ways.reverse()
 
     def stop(progress: Progress) -> None:
         if progress.frames > 30:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        enlarge_video(upscaler, film, after, progress=stop, cluster=ways[0])
-    result = enlarge_video(upscaler, film, after, cluster=ways[1])
+        enlarge_video(upscaler, film, after, progress=stop, workers=ways[0])
+    result = enlarge_video(upscaler, film, after, workers=ways[1])
     assert 16 < result.progress.resumed < FRAMES
     assert other_packets(after, film=-1) == straight
 
@@ -112,14 +121,14 @@ def test_a_node_is_killed(nodes: "Cluster", film, straight, upscaler, tmp_path, 
             time.sleep(0.3)
             return super().__call__(span)
 
-    monkeypatch.setattr(cluster_video, "FilmWorker", Slow)
+    monkeypatch.setattr(video, "FilmWorker", Slow)
     extra = [add_node(nodes)]
 
     def kill(progress: Progress) -> None:
         if progress.workers == 3 and extra:
             nodes.remove_node(extra.pop(), allow_graceful=False)
 
-    enlarge_video(upscaler, film, tmp_path / "out.mkv", progress=kill, cluster=nodes.address)
+    enlarge_video(upscaler, film, tmp_path / "out.mkv", progress=kill, workers=over(nodes.address))
     assert not extra
     assert other_packets(tmp_path / "out.mkv", film=-1) == straight
 
@@ -135,10 +144,10 @@ def test_a_poisonous_segment(nodes: "Cluster", film, straight, upscaler, tmp_pat
 
     after = tmp_path / "out.mkv"
     with monkeypatch.context() as patch:
-        patch.setattr(cluster_video, "FilmWorker", Mortal)
+        patch.setattr(video, "FilmWorker", Mortal)
         message = rf"from 1\.29 s on failed: its worker died, {TRIES} times; .* is kept in"
         with pytest.raises(MediaError, match=message) as caught:
-            enlarge_video(upscaler, film, after, cluster=nodes.address)
+            enlarge_video(upscaler, film, after, workers=over(nodes.address))
     assert "\n" not in str(caught.value)
     assert not after.exists()
     assert enlarge_video(upscaler, film, after).progress.resumed > 0
@@ -151,7 +160,10 @@ def test_the_driver_is_killed(nodes: "Cluster", run: Run, tiny: Path, tmp_path: 
     command = ["video", before, "-o", after, "-m", tiny, "--codec", "ffv1"]
     over = ["--cluster", nodes.address, "--json"]
     part = tmp_path / "out.mkv.part"
-    short = "from bnnup import cli, spans; spans.LEAST, spans.MOST = 6, 12; cli.main()"
+    short = (
+        "from bnnup import cli; from bnnup.video import spans; "
+        "spans.LEAST, spans.MOST = 6, 12; cli.main()"
+    )
     driver = subprocess.Popen([sys.executable, "-P", "-c", short, *command, *over])
     until = time.monotonic() + 60
     while len([*part.glob("*.seg")]) < 3 and time.monotonic() < until:
@@ -177,9 +189,9 @@ def test_a_full_disk_ends_the_job(nodes: "Cluster", film, upscaler, tmp_path, mo
                 raise OSError(28, "No space left on device")
             return super().__call__(span)
 
-    monkeypatch.setattr(cluster_video, "FilmWorker", Full)
+    monkeypatch.setattr(video, "FilmWorker", Full)
     with pytest.raises(FullError, match=r"No space left on device; .* goes on"):
-        enlarge_video(upscaler, film, tmp_path / "out.mkv", cluster=nodes.address)
+        enlarge_video(upscaler, film, tmp_path / "out.mkv", workers=over(nodes.address))
 
 
 # What workers must see

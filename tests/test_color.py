@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnnup import color
+from bnnup.pixels import color
 
 BT601 = np.array(
     [

@@ -12,10 +12,11 @@ import pytest
 from conftest import Run
 from PIL import Image
 
-from bnnup import compare, metrics, resize
-from bnnup.benchmark import bicubic
-from bnnup.compare import View, draw_sheet, find_crop, load_views, read_box
 from bnnup.errors import MediaError
+from bnnup.measure import compare, metrics
+from bnnup.measure.benchmark import bicubic
+from bnnup.measure.compare import View, draw_sheet, find_crop, load_views, read_box
+from bnnup.pixels.bicubic import reduce
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 needs_chromium = pytest.mark.skipif(
@@ -28,7 +29,7 @@ def pictures(tmp_path: Path) -> Path:
     """A folder with small.png, large.png, twice as large, and original.png."""
     rng = np.random.default_rng(0)
     smooth = rng.integers(0, 256, (10, 14, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    small = resize.reduce(smooth, 2)
+    small = reduce(smooth, 2)
     large = smooth.astype(int) + rng.integers(-3, 4, smooth.shape)
     large[20:40, 30:60] = 255 - large[20:40, 30:60]
     for name, pixels in ("small", small), ("large", large), ("original", smooth):

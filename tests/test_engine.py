@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bnnup import color, program, resize
-from bnnup.tiling import plan_tiles
-from bnnup.weights import Model
+from bnnup.model import program
+from bnnup.model.file import Model
+from bnnup.pixels import bicubic, color
+from bnnup.pixels.tiling import plan_tiles
 
-engine = pytest.importorskip("bnnup.engine", exc_type=ImportError)
+engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
 
 from bnnup import _native  # noqa: E402
 
@@ -99,7 +100,7 @@ def random_model(seed: int) -> Model:
 
 @pytest.mark.parametrize("seed", range(24))
 def test_random_programs_agree_with_torch_in_double_precision(seed: int) -> None:
-    torch_backend = pytest.importorskip("bnnup.torch_backend")
+    torch_backend = pytest.importorskip("bnnup.backends.torch")
     model = random_model(seed)
     luma = picture(9, 14)
     expected = torch_backend.TorchBackend(model, dtype=torch_backend.torch.float64).run(luma)
@@ -175,7 +176,7 @@ def test_order_of_rows_leaves_no_trace(shape: tuple[int, int]) -> None:
 
 
 def test_deep_network_agrees_with_torch_in_double_precision() -> None:
-    torch_backend = pytest.importorskip("bnnup.torch_backend")
+    torch_backend = pytest.importorskip("bnnup.backends.torch")
     model, luma = chain(12), picture(40, 60)
     expected = torch_backend.TorchBackend(model, dtype=torch_backend.torch.float64).run(luma)
     error = np.mean((engine.Engine(model).run(luma) - expected) ** 2) / expected.var()
@@ -214,7 +215,7 @@ def test_no_thread_is_left() -> None:
 def test_enlarge_equals_resize(factor: int, shift: tuple[float, float]) -> None:
     for shape in ((1, 1), (2, 7), (31, 18)):
         plane = picture(*shape)
-        expected = resize.enlarge(plane, factor, shift)
+        expected = bicubic.enlarge(plane, factor, shift)
         assert engine.enlarge(plane, factor, shift).tobytes() == expected.tobytes()
 
 
@@ -260,7 +261,7 @@ def test_memory_is_for_the_rows_in_flight() -> None:
 
 
 def test_importing_the_engine_imports_no_torch() -> None:
-    code = "import sys, bnnup.engine; sys.exit('torch' in sys.modules)"
+    code = "import sys, bnnup.backends.engine; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 

@@ -16,13 +16,15 @@ from folders import contents, lines, save
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnnup import batch, image, passes
-from bnnup.folder import find_tasks
-from bnnup.job import Settings
-from bnnup.ledger import NAME, opened
-from bnnup.size import Size
-from bnnup.upscaler import Upscaler
-from bnnup.weights import Model
+from bnnup.folders import batch
+from bnnup.folders.ledger import NAME, opened
+from bnnup.folders.settings import Settings
+from bnnup.folders.tasks import find_tasks
+from bnnup.model.file import Model
+from bnnup.pictures import read
+from bnnup.upscale import passes
+from bnnup.upscale.size import Size
+from bnnup.upscale.upscaler import Upscaler
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and limits are different there")
 
@@ -112,9 +114,9 @@ def test_a_folder(run: Run, album: Path, tiny: Path) -> None:
     assert done.out == ""
     assert done.err == f"{out}: 6 done\n"
     for name in contents(out):
-        with Image.open(out / name) as image, Image.open(album / name) as original:
-            assert image.size == (24, 18)
-            assert image.format == original.format
+        with Image.open(out / name) as read, Image.open(album / name) as original:
+            assert read.size == (24, 18)
+            assert read.format == original.format
     single = album.parent / "single.png"
     run("upscale", album / "a.png", "-o", single, "-m", tiny)
     assert (out / "a.png").read_bytes() == single.read_bytes()
@@ -190,7 +192,7 @@ def test_stages_overlap(
 
         monkeypatch.setattr(module, name, slowly)
 
-    slow(image, "decode")
+    slow(read, "decode")
     slow(passes, "enlarge")
     slow(batch.Batch, "_encode")
     work = batch.Batch(Settings(Size(factor=2.0)))
@@ -319,7 +321,8 @@ def test_damaged_record(run: Run, album: Path, tiny: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from bnnup import cli, {module}
+from bnnup import cli
+from bnnup.{folder} import {module}
 original, left = {module}.{name}, [{calls}]
 def killed(*arguments, **options):
     result = None if {before} else original(*arguments, **options)
@@ -334,20 +337,26 @@ cli.main()
 
 @posix
 @pytest.mark.parametrize(
-    ("module", "name", "calls", "before"),
+    ("folder", "module", "name", "calls", "before"),
     [
-        ("formats", "encode", 9, False),  # twice a picture for the check; written, without a name
-        ("ledger", "Ledger.finish", 3, True),  # in place, but not on record
-        ("ledger", "Ledger.finish", 5, False),
-        ("ledger", "_File.add", 1, False),
+        (
+            "pictures",
+            "write",
+            "encode",
+            9,
+            False,
+        ),  # twice a picture for the check; written, without a name
+        ("folders", "ledger", "Ledger.finish", 3, True),  # in place, but not on record
+        ("folders", "ledger", "Ledger.finish", 5, False),
+        ("folders", "ledger", "_File.add", 1, False),
     ],
 )
 def test_killed_in_the_middle(
-    run: Run, album: Path, tiny: Path, module: str, name: str, calls: int, before: bool
+    run: Run, album: Path, tiny: Path, folder: str, module: str, name: str, calls: int, before: bool
 ) -> None:
     out, undisturbed = album.parent / "big", album.parent / "undisturbed"
     run("upscale", album, "-o", undisturbed, "-m", tiny)
-    script = KILLED.format(module=module, name=name, calls=calls, before=before)
+    script = KILLED.format(folder=folder, module=module, name=name, calls=calls, before=before)
     command = [sys.executable, "-P", "-c", script, "upscale", album, "-o", out, "-m", tiny]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
     finished = [name for name in contents(out) if not name.endswith(".tmp")]
@@ -363,7 +372,8 @@ def test_killed_in_the_middle(
 def test_interrupted_by_hand(album: Path, tiny: Path) -> None:
     script = (
         "import os, signal, sys\n"
-        "from bnnup import cli, ledger\n"
+        "from bnnup import cli\n"
+        "from bnnup.folders import ledger\n"
         "finish = ledger.Ledger.finish\n"
         "def interrupt(*arguments):\n"
         "    finish(*arguments)\n"

@@ -18,8 +18,8 @@ from conftest import Run
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from bnnup.program import Bicubic, Program
-from bnnup.weights import Model, save_model
+from bnnup.model.file import Model, save_model
+from bnnup.model.program import Bicubic, Program
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (

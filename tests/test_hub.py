@@ -12,12 +12,12 @@ from hub_server import REPOSITORY, TOKEN, Hub
 from PIL import Image
 
 import bnnup
-from bnnup import zoo
 from bnnup.errors import BnnupError, HubError, ModelNotFoundError
-from bnnup.program import Convolution, PixelShuffle, Program
-from bnnup.weights import Model, serialize
+from bnnup.model import find, zoo
+from bnnup.model.file import Model, serialize
+from bnnup.model.program import Convolution, PixelShuffle, Program
 
-hub = pytest.importorskip("bnnup.hub")
+hub = pytest.importorskip("bnnup.model.hub")
 
 
 def enlarge(run: Run, folder: Path, model: object, scale: int = 2) -> bytes:
@@ -63,19 +63,19 @@ def test_path_comes_before_a_name(
     for name in "edsr", "someone/sharp":
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(tiny.read_bytes())
-        assert zoo.find_model(name, 2) == Path(name)
+        assert find.find_model(name, 2) == Path(name)
 
 
 def test_name_may_include_the_scale() -> None:
-    assert zoo.find_model("edsr-x2", 2) == zoo.find_model("edsr", 2)
+    assert find.find_model("edsr-x2", 2) == find.find_model("edsr", 2)
     with pytest.raises(ModelNotFoundError, match="edsr-x2 enlarges ×2, not ×3"):
-        zoo.find_model("edsr-x2", 3)
+        find.find_model("edsr-x2", 3)
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "./a/b/c.safetensors", "~/a/b", "a\\b"])
 def test_missing_path_is_not_asked_for(server: Hub, name: str) -> None:
     with pytest.raises(ModelNotFoundError, match="no such model file"):
-        zoo.find_model(name, 2)
+        find.find_model(name, 2)
     assert server.requests == []
 
 
@@ -85,7 +85,7 @@ def test_file_missing_in_a_folder_that_exists_is_a_path(
     monkeypatch.chdir(folder)
     Path("runs/edsr").mkdir(parents=True)
     with pytest.raises(ModelNotFoundError, match="no such model file"):
-        zoo.find_model("runs/edsr/model.safetensors", 2)
+        find.find_model("runs/edsr/model.safetensors", 2)
     assert server.requests == []
 
 
@@ -159,7 +159,7 @@ def test_known_model_that_is_not_bundled(
     done = run("upscale", folder / "photo.jpg", "-m", "rcan")
     assert done.code == 1
     assert "--hub-repo" in done.err
-    monkeypatch.setenv(zoo.REPOSITORY, REPOSITORY)
+    monkeypatch.setenv(find.REPOSITORY, REPOSITORY)
     expected = enlarge(run, folder, tiny)
     assert enlarge(run, folder, "rcan") == enlarge(run, folder, "rcan-x2") == expected
 
@@ -168,7 +168,7 @@ def test_hub_repo_is_an_option(
     run: Run, folder: Path, tiny: Path, server: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zoo, "bundled_folder", lambda: folder)
-    monkeypatch.setenv(zoo.REPOSITORY, "some/other")
+    monkeypatch.setenv(find.REPOSITORY, "some/other")
     server.add(REPOSITORY, {"rcan-x2.safetensors": tiny.read_bytes()})
     picture = folder / "photo.jpg"
     assert run("--hub-repo", REPOSITORY, "upscale", picture, "-m", "rcan").code == 0
@@ -179,7 +179,7 @@ def test_private_repository(
 ) -> None:
     published.repositories[REPOSITORY].private = True
     with pytest.raises(HubError, match=r"or it is private: .*hf auth login"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     enlarge(run, folder, REPOSITORY)
 
@@ -197,7 +197,7 @@ def test_download_goes_on_after_a_cut(server: Hub) -> None:
     content = serialize(Model(program, tensors))
     server.add(REPOSITORY, {"large-x2.safetensors": content})
     server.misbehave("cut", "storage", times=1, at=12 << 20)
-    assert zoo.find_model(REPOSITORY, 2).read_bytes() == content
+    assert find.find_model(REPOSITORY, 2).read_bytes() == content
     assert server.requests[-1].endswith(f"bytes={10 << 20}-")
 
 
@@ -212,18 +212,18 @@ def cached_files() -> list[Path]:
 def test_wrong_bytes_are_found_and_removed(published: Hub) -> None:
     published.misbehave("wrong", "storage", times=1)
     with pytest.raises(HubError, match="SHA-256"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     assert cached_files() == []
-    assert zoo.find_model(REPOSITORY, 2).is_file()
+    assert find.find_model(REPOSITORY, 2).is_file()
 
 
 def test_cached_file_is_checked_again(published: Hub) -> None:
-    path = zoo.find_model(REPOSITORY, 2)
+    path = find.find_model(REPOSITORY, 2)
     with path.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"!")
     with pytest.raises(HubError, match="run the same command"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     assert not path.exists()
 
 
@@ -238,14 +238,14 @@ def test_checksum_of_the_table(published: Hub) -> None:
 def test_file_that_is_no_model_is_removed(server: Hub, content: bytes) -> None:
     server.add(REPOSITORY, {"some-x2.safetensors": content})
     with pytest.raises(HubError, match="is no model that bnnup can use"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     assert cached_files() == []
 
 
 def test_enormous_file_is_not_fetched(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "MAX_FILE", 1000)
     with pytest.raises(HubError, match="too large"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     assert not any("resolve" in request for request in published.requests)
 
 
@@ -273,12 +273,12 @@ def test_cached_file_of_another_library_stays(server: Hub) -> None:
 def test_offline(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    zoo.find_model(REPOSITORY, 2)
+    find.find_model(REPOSITORY, 2)
     published.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert zoo.find_model(REPOSITORY, 2).is_file()
+    assert find.find_model(REPOSITORY, 2).is_file()
     with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
-        zoo.find_model(REPOSITORY, 3)
+        find.find_model(REPOSITORY, 3)
     assert published.requests == []
 
 
@@ -286,10 +286,10 @@ def test_several_models_in_a_repository(published: Hub, tiny: Path) -> None:
     files = {"a-x2.safetensors": tiny.read_bytes(), "b-x2.safetensors": tiny.read_bytes()}
     published.add(REPOSITORY, files)
     with pytest.raises(ModelNotFoundError, match=r"name one of a-x2.safetensors, b-x2"):
-        zoo.find_model(REPOSITORY, 2)
-    assert zoo.find_model(f"{REPOSITORY}/b-x2.safetensors", 2).is_file()
+        find.find_model(REPOSITORY, 2)
+    assert find.find_model(f"{REPOSITORY}/b-x2.safetensors", 2).is_file()
     with pytest.raises(ModelNotFoundError, match=r"no model for ×3; it has a-x2.safetensors, b"):
-        zoo.find_model(REPOSITORY, 3)
+        find.find_model(REPOSITORY, 3)
 
 
 def test_wrong_scale(run: Run, folder: Path, published: Hub) -> None:
@@ -315,7 +315,7 @@ def test_fault_is_one_line(
 ) -> None:
     published.misbehave(kind, where)
     with pytest.raises(HubError, match=reason):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     done = run("upscale", folder / "photo.jpg", "-m", REPOSITORY)
     assert (done.code, done.out) == (1, "")
     assert done.err.count("\n") == 1, done.err
@@ -326,7 +326,7 @@ def test_slow_hub(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.1)
     published.misbehave("slow")
     with pytest.raises(HubError, match=r"in time .*HF_HUB_DOWNLOAD_TIMEOUT"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
 
 
 def test_no_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_no_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match=r"cannot reach http://127.0.0.1:9"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
 
 
 def test_disk_full(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +345,7 @@ def test_disk_full(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
     with pytest.raises(HubError, match=r"no space left .*HF_HOME"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
 
 
 @pytest.mark.parametrize(
@@ -359,12 +359,12 @@ def test_disk_full(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_not_there(published: Hub, name: str, reason: str) -> None:
     with pytest.raises(BnnupError, match=reason):
-        zoo.find_model(name, 2)
+        find.find_model(name, 2)
 
 
 def test_gated_repository(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     published.repositories[REPOSITORY].gated = True
     with pytest.raises(HubError, match="is gated: ask for access"):
-        zoo.find_model(REPOSITORY, 2)
+        find.find_model(REPOSITORY, 2)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert zoo.find_model(REPOSITORY, 2).is_file()
+    assert find.find_model(REPOSITORY, 2).is_file()

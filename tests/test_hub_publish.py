@@ -11,9 +11,10 @@ from hub_server import REPOSITORY, TOKEN, Hub
 from PIL import Image
 
 import bnnup
-from bnnup.weights import Model, load_model, save_model
+from bnnup.model.file import Model, load_model, save_model
+from bnnup.publish.publish import push_to_hub
 
-pytest.importorskip("bnnup.hub")
+pytest.importorskip("bnnup.model.hub")
 SCORES = {"psnr": 37.17, "ssim": 0.9567, "bicubic_psnr": 33.66, "bicubic_ssim": 0.9298}
 ABOUT = {
     "architecture": "tiny",
@@ -129,7 +130,7 @@ def test_from_python(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     upscaler = bnnup.load(str(trained[3]), scale=3)
-    assert upscaler.push_to_hub(REPOSITORY).endswith(f"/{REPOSITORY}")
+    assert push_to_hub(upscaler, REPOSITORY).endswith(f"/{REPOSITORY}")
     again = bnnup.Upscaler.from_pretrained(REPOSITORY, scale=3, threads=1)
     assert again.model.about == bnnup.load(REPOSITORY, scale=3).model.about == ABOUT
     plane = np.random.default_rng(0).random((9, 12), np.float32)

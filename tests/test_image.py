@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from bnnup.errors import MediaError
-from bnnup.formats import Encoding, check_fits, check_writable, format_of, write_picture
-from bnnup.image import Picture, from_pixels, read_picture, to_pixels
+from bnnup.pictures.formats import Encoding, format_of
+from bnnup.pictures.picture import Picture, from_pixels, to_pixels
+from bnnup.pictures.read import read_picture
+from bnnup.pictures.write import check_fits, write_picture
+from bnnup.system.files import check_writable
 
 ORIENTATION, MAKER = 0x0112, 0x010F
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

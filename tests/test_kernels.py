@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bnnup import packing, program
-from bnnup.weights import Model
+from bnnup.model import packing, program
+from bnnup.model.file import Model
 
-engine = pytest.importorskip("bnnup.engine", exc_type=ImportError)
-torch_backend = pytest.importorskip("bnnup.torch_backend")
+engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
+torch_backend = pytest.importorskip("bnnup.backends.torch")
 
 KERNELS = engine.kernels()
 # Around a byte, a vector of 16 channels, a word, two words; and 31 = 16 + 8 + 4 + 2 + 1.

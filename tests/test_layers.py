@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bnnup import resize
+from bnnup.backends.torch import TorchBackend
+from bnnup.model.file import Model
 from bnnup.nn import ARCHITECTURES, EDSR, export
 from bnnup.nn.layers import (
     Bicubic,
@@ -18,8 +19,7 @@ from bnnup.nn.layers import (
     replicate_pad,
     skip,
 )
-from bnnup.torch_backend import TorchBackend
-from bnnup.weights import Model
+from bnnup.pixels import bicubic
 
 
 def randomize(module: nn.Module) -> nn.Module:
@@ -69,7 +69,7 @@ def test_padding_copies_the_border(shape: tuple[int, int], border: int):
 def test_bicubic_layer_is_the_resize(factor: int):
     plane = np.random.default_rng(0).random((9, 7)).astype(np.float32)
     enlarged = Bicubic(factor)(torch.from_numpy(plane)[None, None])
-    np.testing.assert_allclose(enlarged[0, 0], resize.enlarge(plane, factor), atol=1e-6)
+    np.testing.assert_allclose(enlarged[0, 0], bicubic.enlarge(plane, factor), atol=1e-6)
 
 
 def test_bicubic_stays_in_float32_under_autocast():

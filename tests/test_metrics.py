@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage import metrics as oracle
 
-from bnnup import metrics
-from bnnup.benchmark import benchmark, mean
-from bnnup.program import Bicubic, Program
-from bnnup.upscaler import Upscaler
-from bnnup.weights import Model
+from bnnup.measure import metrics
+from bnnup.measure.benchmark import benchmark, mean
+from bnnup.model.file import Model
+from bnnup.model.program import Bicubic, Program
+from bnnup.upscale.upscaler import Upscaler
 
 # Mean PSNR and SSIM of bicubic as the literature quotes them, e.g. Lim et al. (EDSR), table 3.
 PUBLISHED = {

@@ -10,12 +10,12 @@ import pytest
 from conftest import Run
 from hub_server import REPOSITORY, Hub
 
-from bnnup import zoo
-from bnnup.catalogue import describe
 from bnnup.cli.models import _to_text
-from bnnup.weights import Model, load_model, save_model, serialize
+from bnnup.model import find, zoo
+from bnnup.model.file import Model, load_model, save_model, serialize
+from bnnup.model.listing import describe
 
-pytest.importorskip("bnnup.hub")
+pytest.importorskip("bnnup.model.hub")
 SCORES = {"Set5": {"psnr": 37.17, "ssim": 0.9567, "bicubic_psnr": 33.66}}
 
 
@@ -60,7 +60,7 @@ def test_list_as_json(run: Run, published: Hub) -> None:
 def test_list_passes_over_files_of_others(run: Run, published: Hub) -> None:
     from safetensors.numpy import save
 
-    from bnnup import hub
+    from bnnup.model import hub
 
     foreign = hub.cache_folder() / "models--a--b" / "snapshots" / "0" / "model.safetensors"
     foreign.parent.mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_download_fetches_every_scale_and_what_is_newer(
 
 def test_path(run: Run, tiny: Path, published: Hub) -> None:
     assert run("models", "path", tiny).out == f"{tiny}\n"
-    assert run("models", "path", "edsr", "-s", 2).out == f"{zoo.find_model('edsr', 2)}\n"
+    assert run("models", "path", "edsr", "-s", 2).out == f"{find.find_model('edsr', 2)}\n"
     assert published.requests == []
     file = f"{REPOSITORY}/tiny-x4.safetensors"
     path = run("models", "path", file).out
@@ -117,7 +117,7 @@ def test_info_does_not_pass_on_control_characters(folder: Path, scored: Model) -
 
 
 def test_remove(run: Run, published: Hub) -> None:
-    from bnnup import hub
+    from bnnup.model import hub
 
     run("models", "download", REPOSITORY)
     assert run("models", "remove", REPOSITORY, "-s", 2).code == 0

@@ -11,9 +11,11 @@ from conftest import Run
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
-from bnnup import folder, paths
-from bnnup.folder import find_tasks, name_results
-from bnnup.ledger import OBJECTS
+from bnnup.folders import naming, tasks
+from bnnup.folders.ledger import OBJECTS
+from bnnup.folders.naming import name_results
+from bnnup.folders.tasks import find_tasks
+from bnnup.system import paths
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_an_interrupted_job_goes_on(
     """As a crash leaves it: results without a word on record that they are finished."""
     command = ["upscale", "memory://album", "-o", "memory://big", "-m", tiny]
     with monkeypatch.context() as crash:
-        crash.setattr("bnnup.ledger._Objects.close", lambda self: None)
+        crash.setattr("bnnup.folders.ledger._Objects.close", lambda self: None)
         run(*command)
     assert len(stored(memory, "/big")) == 4
     assert run(*command).err == "memory://big: 4 done\n"
@@ -174,7 +176,7 @@ def test_large_folders_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return {Path(task.name).name: task.target.name for task in tasks if task.target}
 
     expected = found()
-    monkeypatch.setattr(folder, "MANY", 2)
+    monkeypatch.setattr(tasks, "MANY", 2)
     assert found() == expected
 
 
@@ -210,5 +212,5 @@ def test_the_first_picture_comes_before_the_list_is_read(
 def test_no_two_results_have_one_name(names: list[str]) -> None:
     """On any file system; and which goes where does not depend on the order."""
     found = dict(name_results(names, "PNG"))
-    assert len({folder._folded(result) for result in found.values()}) == len(names)
+    assert len({naming._folded(result) for result in found.values()}) == len(names)
     assert dict(name_results(names[::-1], "PNG")) == found

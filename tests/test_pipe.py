@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnup.pipe import enlarge_stream
-from bnnup.upscaler import Upscaler
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video.pipe import enlarge_stream
 
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bnnup.pipeline import Clock, ahead
+from bnnup.system.stages import Clock, ahead
 
 
 def test_order_and_end():

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnup import resize
+from bnnup.model.file import Model
 from bnnup.nn import EDSR, export
-from bnnup.planes import FrameUpscaler, PlaneFormat, changed_areas, read_pix_fmt, rectangles
-from bnnup.upscaler import Upscaler
-from bnnup.weights import Model
+from bnnup.pixels import bicubic
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video.frame_upscaler import FrameUpscaler, changed_areas, rectangles
+from bnnup.video.planes import PlaneFormat, read_pix_fmt
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Bicubic:
 
     def run(self, luma):
         self.pixels += luma.size
-        return resize.enlarge(luma, self.scale)
+        return bicubic.enlarge(luma, self.scale)
 
     def memory(self, height: int, width: int) -> int:
         return 0

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnnup import cost, program
 from bnnup.errors import WeightsError
-from bnnup.program import (
+from bnnup.model import cost, program
+from bnnup.model.file import Model
+from bnnup.model.program import (
     Activation,
     Add,
     Bicubic,
@@ -20,7 +21,6 @@ from bnnup.program import (
     PixelShuffle,
     Program,
 )
-from bnnup.weights import Model
 
 # One of each operation, so that every rule has something to break.
 SOUND = Program(
@@ -272,7 +272,7 @@ def test_programs_made_in_python_are_checked_alike(operation: program.Operation)
 
 def reach(network: Program, seed: int = 0) -> tuple[int, int]:
     """Furthest input pixel, up or left and down or right, that a change of one pixel reaches."""
-    backend = pytest.importorskip("bnnup.torch_backend")
+    backend = pytest.importorskip("bnnup.backends.torch")
     rng = np.random.default_rng(seed)
     tensors = {
         name: rng.uniform(0.1, 1, spec.shape).astype(np.float32)

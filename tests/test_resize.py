@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bnnup import resize
+from bnnup.pixels import bicubic
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -23,12 +23,12 @@ def test_reduce_reproduces_matlab_bit_for_bit(data: Path, folder: str, count: in
         original = pixels(path)
         height, width = (length - length % scale for length in original.shape[:2])
         matlab = pixels(data / "bench" / folder / f"LRx{scale}" / path.name)
-        np.testing.assert_array_equal(resize.reduce(original[:height, :width], scale), matlab)
+        np.testing.assert_array_equal(bicubic.reduce(original[:height, :width], scale), matlab)
 
 
 def test_reduce_refuses_sizes_that_are_no_multiple():
     with pytest.raises(ValueError, match="no multiple of 3"):
-        resize.reduce(np.zeros((9, 10), np.uint8), 3)
+        bicubic.reduce(np.zeros((9, 10), np.uint8), 3)
 
 
 def keys(x: float) -> float:
@@ -58,14 +58,14 @@ def enlarge_by_definition(plane: np.ndarray, factor: int) -> np.ndarray:
 def test_enlarge_follows_the_definition(shape: tuple[int, int], factor: int):
     plane = np.random.default_rng(0).random(shape).astype(np.float32)
     np.testing.assert_allclose(
-        resize.enlarge(plane, factor), enlarge_by_definition(plane, factor), atol=1e-6
+        bicubic.enlarge(plane, factor), enlarge_by_definition(plane, factor), atol=1e-6
     )
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_enlarging_a_part_gives_the_same_bits(factor: int):
     plane = np.random.default_rng(1).random((40, 37)).astype(np.float32)
-    part = resize.enlarge(plane[8:31, 5:30], factor)
+    part = bicubic.enlarge(plane[8:31, 5:30], factor)
     inner = slice(2 * factor, -2 * factor)
-    whole = resize.enlarge(plane, factor)[8 * factor : 31 * factor, 5 * factor : 30 * factor]
+    whole = bicubic.enlarge(plane, factor)[8 * factor : 31 * factor, 5 * factor : 30 * factor]
     np.testing.assert_array_equal(part[inner, inner], whole[inner, inner])

@@ -12,8 +12,8 @@ from conftest import Run
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnnup.resample import resample
-from bnnup.size import LARGEST, Size, plan_passes, read_box
+from bnnup.pixels.resample import resample
+from bnnup.upscale.size import LARGEST, Size, plan_passes, read_box
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[vide
 
 from films import ffmpeg, needs_ffmpeg, source
 
-from bnnup import spans
-from bnnup.decoder import Cut, Damage
-from bnnup.film import probe, read_frames
-from bnnup.segments import Chunk, WorkFolder
-from bnnup.spans import Span, plan_spans
-from bnnup.transcode import Work
-from bnnup.upscaler import Upscaler
-from bnnup.video import Options, choose_encoding, make_segments
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video import spans
+from bnnup.video.enlarge import Options, choose_encoding, make_segments
+from bnnup.video.film import probe, read_frames
+from bnnup.video.read import Cut, Damage
+from bnnup.video.segments import Chunk, WorkFolder
+from bnnup.video.spans import Span, plan_spans
+from bnnup.video.transcode import Work
 
 pytestmark = needs_ffmpeg
 

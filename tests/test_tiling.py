@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bnnup.tiling import plan_tiles
+from bnnup.pixels.tiling import plan_tiles
 
 SIZES = [(1, 1), (1, 40), (40, 1), (13, 17), (15, 16), (17, 33), (64, 48)]
 

@@ -12,15 +12,16 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from bnnup import metrics, resize
+from bnnup.backends.torch import TorchBackend
 from bnnup.cli import app
 from bnnup.errors import TrainingError
-from bnnup.torch_backend import TorchBackend
+from bnnup.measure import metrics
+from bnnup.model.file import load_model
+from bnnup.pixels import bicubic
 from bnnup.train.data import WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
 from bnnup.train.queue import Network, run_queue
 from bnnup.train.settings import Settings
-from bnnup.weights import load_model
 
 TINY = Settings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
@@ -53,7 +54,7 @@ def test_pairs_are_luma_of_the_8_bit_reduction(pictures: Path, scale: int):
     rgb = rgb[: 37 - 37 % scale, : 41 - 41 % scale]
     weights = np.array([0.299, 0.587, 0.114]) / 255
     np.testing.assert_allclose(high / WHITE, rgb @ weights, atol=1 / WHITE)
-    np.testing.assert_allclose(low / WHITE, resize.reduce(rgb, scale) @ weights, atol=1 / WHITE)
+    np.testing.assert_allclose(low / WHITE, bicubic.reduce(rgb, scale) @ weights, atol=1 / WHITE)
 
 
 @pytest.mark.parametrize("scale", [2, 3])

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bnnup
-from bnnup import transparency
 from bnnup.errors import ModelNotFoundError
-from bnnup.program import Bicubic, Convolution, PixelShuffle, Program
-from bnnup.upscaler import Upscaler
-from bnnup.weights import Model
+from bnnup.model.file import Model
+from bnnup.model.program import Bicubic, Convolution, PixelShuffle, Program
+from bnnup.pixels import transparency
+from bnnup.upscale.upscaler import Upscaler
 
 SCALES = (2, 3, 4)
 DTYPES = (np.uint8, np.uint16, np.float32)

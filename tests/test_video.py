@@ -25,13 +25,14 @@ from films import (  # noqa: E402
     times,
 )
 
-from bnnup import mux, paths, spans, transcode, video  # noqa: E402
-from bnnup.decoder import Cut  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
-from bnnup.planes import read_pix_fmt  # noqa: E402
-from bnnup.segments import SegmentWriter  # noqa: E402
-from bnnup.upscaler import load  # noqa: E402
-from bnnup.video import Options, enlarge_video  # noqa: E402
+from bnnup.system import paths  # noqa: E402
+from bnnup.upscale.upscaler import load  # noqa: E402
+from bnnup.video import enlarge, mux, spans, transcode  # noqa: E402
+from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
+from bnnup.video.planes import read_pix_fmt  # noqa: E402
+from bnnup.video.read import Cut  # noqa: E402
+from bnnup.video.segments import SegmentWriter  # noqa: E402
 
 pytestmark = needs_ffmpeg
 
@@ -347,7 +348,7 @@ def test_exact_size(upscaler, tmp_path):
     (stream,) = ffprobe(after, "-show_streams")["streams"]
     assert (stream["width"], stream["height"]) == (100, 72)
     assert stream["display_aspect_ratio"] == "16:9"
-    assert video.choose_scale(before, Options(size=(150, 90))) == 3
+    assert enlarge.choose_scale(before, Options(size=(150, 90))) == 3
 
 
 @pytest.fixture
@@ -434,8 +435,8 @@ def test_killed_work_is_continued(how, model_files, tmp_path):
     command = bnnup(model_files, before, "-o", after, "--preset", "ultrafast")
     code = f"""
 import os, sys
-from bnnup import transcode
 from bnnup.cli import main
+from bnnup.video import transcode
 tell = transcode.Work._tell
 def tell_and_signal(work, *details):
     tell(work, *details)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnup.errors import WeightsError
-from bnnup.program import (
+from bnnup.model.file import Model, load_model, save_model, serialize
+from bnnup.model.program import (
     Activation,
     Add,
     Bicubic,
@@ -21,7 +22,6 @@ from bnnup.program import (
     PixelShuffle,
     Program,
 )
-from bnnup.weights import Model, load_model, save_model, serialize
 
 PROGRAM = Program(
     2,

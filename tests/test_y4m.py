@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnup import y4m
 from bnnup.errors import MediaError
+from bnnup.video import y4m
 
 
 def read(data: bytes):

@@ -58,7 +58,7 @@ def options(
     ] = None,
 ) -> None:
     if hub_repo:
-        os.environ["BNNUP_HUB_REPO"] = hub_repo  # where bnnup.zoo looks for it
+        os.environ["BNNUP_HUB_REPO"] = hub_repo  # where bnnup.model.find looks for it
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import typer
 from bnnup.cli.upscale import ModelName, Scale
 
 if TYPE_CHECKING:
-    from bnnup.benchmark import Scores
+    from bnnup.measure.benchmark import Scores
 
 
 def finite(scores: "Scores") -> dict[str, float | None]:
@@ -31,8 +31,8 @@ def benchmark(
     ] = False,
 ) -> None:
     """Score a model, and bicubic, against original pictures (PSNR and SSIM on luma)."""
-    from bnnup import benchmark as scores
-    from bnnup.upscaler import load
+    from bnnup.measure import benchmark as scores
+    from bnnup.upscale.upscaler import load
 
     rows = []
     line = "{:<24} {:>7.2f} {:>7.4f} {:>9.2f} {:>7.4f}".format

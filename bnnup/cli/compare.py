@@ -37,9 +37,10 @@ def compare(
     ] = False,
 ) -> None:
     """Put bicubic, a result and the original side by side."""
-    from bnnup import compare as looking
-    from bnnup import formats
-    from bnnup.image import Picture
+    from bnnup.measure import compare as looking
+    from bnnup.pictures import formats, write
+    from bnnup.pictures.picture import Picture
+    from bnnup.system import files
 
     if output is None and html is None:
         raise typer.BadParameter("name a sheet with -o, a page with --html, or both")
@@ -51,13 +52,13 @@ def compare(
         formats.format_of(output)
     for path in (output, html):
         if path is not None:
-            formats.check_writable(path, force=force)
+            files.check_writable(path, force=force)
     views = looking.load_views(source, result, original)
     if output is not None:
         sheet = looking.draw_sheet(views, box or looking.find_crop(views))
-        formats.write_picture(Picture(sheet), output)
+        write.write_picture(Picture(sheet), output)
     if html is not None:
-        with formats.writing(html) as file:
+        with files.writing(html) as file:
             file.write(looking.make_page(views).encode())
     if as_json:
         bicubic, enlarged = (

@@ -19,7 +19,7 @@ def info(
     import platform
 
     from bnnup import __version__
-    from bnnup.backend import engine
+    from bnnup.backends.choose import engine
 
     names = [] if engine is None else engine.kernels()
     if kernels and not as_json:

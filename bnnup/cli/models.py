@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from bnnup.catalogue import Row
+    from bnnup.model.listing import Row
 
 models = typer.Typer(
     help="List models, and fetch, describe and remove them.", no_args_is_help=False
@@ -35,7 +35,7 @@ def list_by_default(context: typer.Context, as_json: Json = False) -> None:
 @models.command("list")
 def list_all(as_json: Json = False) -> None:
     """List the models in the package, in the cache, and known by name."""
-    from bnnup.catalogue import list_models
+    from bnnup.model.listing import list_models
 
     rows = list_models()
     if as_json:
@@ -47,7 +47,7 @@ def list_all(as_json: Json = False) -> None:
 @models.command()
 def download(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
     """Fetch a model, or what is newer of it, from the Hub into the cache."""
-    from bnnup.catalogue import find_files
+    from bnnup.model.find import find_files
 
     _print_paths([str(path) for path in find_files(name, scale, update=True)], as_json)
 
@@ -55,7 +55,7 @@ def download(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
 @models.command()
 def path(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
     """Print where a model's file is, fetched if it is missing."""
-    from bnnup.catalogue import find_files
+    from bnnup.model.find import find_files
 
     _print_paths([str(path) for path in find_files(name, scale)], as_json)
 
@@ -63,9 +63,9 @@ def path(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
 @models.command()
 def remove(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
     """Remove a model from the cache, in all its revisions unless @revision names one."""
-    from bnnup import catalogue
+    from bnnup.model import listing
 
-    _print_paths([str(path) for path in catalogue.remove(name, scale)], as_json)
+    _print_paths([str(path) for path in listing.remove(name, scale)], as_json)
 
 
 @models.command()
@@ -78,8 +78,9 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what is in a model's file: size, work, origin and scores."""
-    from bnnup.catalogue import describe, find_files
-    from bnnup.size import read_box
+    from bnnup.model.find import find_files
+    from bnnup.model.listing import describe
+    from bnnup.upscale.size import read_box
 
     try:
         width, height = read_box(size)

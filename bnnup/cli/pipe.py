@@ -32,9 +32,9 @@ def pipe(
 
     ffmpeg -i in.mkv -f yuv4mpegpipe -strict -1 - | bnnup pipe | ffmpeg -i - out.mkv
     """
-    from bnnup import y4m
-    from bnnup.pipe import enlarge_stream
-    from bnnup.upscaler import load
+    from bnnup.upscale.upscaler import load
+    from bnnup.video import y4m
+    from bnnup.video.pipe import enlarge_stream
 
     stream = None if raw is None else y4m.read_raw_format(raw)
     if sys.stdin.isatty() or sys.stdout.isatty():

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bnnup.upscaler import Progress
+    from bnnup.upscale.upscaler import Progress
 
 MOMENT = 1.0  # seconds
 

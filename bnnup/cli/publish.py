@@ -35,7 +35,7 @@ def publish(
 
     Needs a token: 'hf auth login', or HF_TOKEN.
     """
-    from bnnup import publish as hub
+    from bnnup.publish import publish as hub
 
     if dry_run is not None:
         hub.prepare(files, dry_run, repository, licence=licence, example=example)

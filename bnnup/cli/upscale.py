@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from bnnup.batch import Batch
-    from bnnup.folder import Task
-    from bnnup.job import Machine, Settings, Work
-    from bnnup.size import Size
+    from bnnup.folders.batch import Batch
+    from bnnup.folders.settings import Machine, Settings
+    from bnnup.folders.tasks import Task
+    from bnnup.folders.work import Work
+    from bnnup.upscale.size import Size
 
 Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
 ModelName = Annotated[
@@ -133,8 +134,9 @@ def upscale(
     """
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
-    from bnnup import formats, image, paths
-    from bnnup.job import Machine, Settings
+    from bnnup.folders.settings import Machine, Settings
+    from bnnup.pictures import formats, read
+    from bnnup.system import paths
 
     place = None if source == PIPE else paths.to_path(source)
     if place is not None and not paths.exists(place):
@@ -149,7 +151,7 @@ def upscale(
         lossless=lossless,
         strip=strip,
     )
-    image.limit_megapixels(max_megapixels)
+    read.limit_megapixels(max_megapixels)
     machine = Machine(tile, memory << 20, threads)
     over = None if dry_run else cluster
     if place is not None and paths.is_folder(place):
@@ -174,11 +176,11 @@ def _opened_batch(
     target: Path | None = None,
 ) -> Iterator["Batch"]:
     if cluster is None:
-        from bnnup.batch import Batch
+        from bnnup.folders.batch import Batch
 
         yield Batch(settings, machine)
         return
-    from bnnup.cluster_pictures import over_cluster
+    from bnnup.cluster.pictures import over_cluster
 
     with over_cluster(
         cluster, settings, machine, megapixels=megapixels, source=source, target=target
@@ -193,7 +195,7 @@ def _read_size(
     fit: str | None,
     megapixels: float | None,
 ) -> "Size":
-    from bnnup.size import Size, plan_passes, read_box
+    from bnnup.upscale.size import Size, plan_passes, read_box
 
     if (factor, width, height, fit, megapixels) == (None,) * 5:
         factor = 2
@@ -213,7 +215,8 @@ def _target_for(
     source: Path | None, output: str | None, settings: "Settings", force: bool
 ) -> Path | None:
     """Where a picture's result goes; None is standard output."""
-    from bnnup import formats, paths
+    from bnnup.pictures import formats
+    from bnnup.system import files, paths
 
     if output == PIPE or (output is None and source is None):
         return None
@@ -225,7 +228,7 @@ def _target_for(
         target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
     if settings.format is None:
         formats.format_of(target)
-    formats.check_writable(target, force=force)
+    files.check_writable(target, force=force)
     return target
 
 
@@ -234,7 +237,7 @@ def _upscale_picture(
 ) -> None:
     from bnnup.cli.progress import progress_bar
     from bnnup.errors import MediaError
-    from bnnup.folder import Task
+    from bnnup.folders.tasks import Task
 
     task = Task(source, target)
     with progress_bar(PIPE if source is None else source.name, quiet=as_json) as show:
@@ -253,7 +256,7 @@ def _upscale_picture(
 
 def _folder_for(source: Path, output: str | None, settings: "Settings") -> Path:
     """Where a folder's results go."""
-    from bnnup import paths
+    from bnnup.system import paths
 
     if output == PIPE:
         raise typer.BadParameter("a folder of pictures cannot go to standard output")
@@ -274,8 +277,8 @@ def _upscale_folder(
     exclude: Sequence[str],
 ) -> None:
     from bnnup.cli.progress import counting, watch_pictures
-    from bnnup.folder import find_tasks
-    from bnnup.ledger import opened
+    from bnnup.folders.ledger import opened
+    from bnnup.folders.tasks import find_tasks
 
     if not dry_run:
         batch.prepare()

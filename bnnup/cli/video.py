@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +15,8 @@ from bnnup.cli.pipe import Memory, Threads
 from bnnup.cli.upscale import Cluster, ModelName
 
 if TYPE_CHECKING:
-    from bnnup.transcode import Progress
-    from bnnup.video import Result
+    from bnnup.video.enlarge import Result, Workers
+    from bnnup.video.transcode import Progress
 
 MOMENT = 0.5  # seconds between two reports
 
@@ -64,14 +65,21 @@ def video(
 
     The same command goes on where an earlier run was interrupted.
     """
-    from bnnup import paths
     from bnnup.errors import MediaError
-    from bnnup.upscaler import load
+    from bnnup.system import paths
+    from bnnup.upscale.upscaler import load
 
     try:
-        from bnnup.decoder import Cut
-        from bnnup.segments import unfinished
-        from bnnup.video import Options, check_target, choose_scale, enlarge_video, read_size
+        from bnnup.video.enlarge import (
+            Options,
+            check_target,
+            choose_scale,
+            enlarge_video,
+            in_this_process,
+            read_size,
+        )
+        from bnnup.video.read import Cut
+        from bnnup.video.segments import unfinished
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need 'pip install bnnup[video]'") from error
     film, target = paths.to_path(source), paths.to_path(output)
@@ -89,6 +97,11 @@ def video(
     )
     scale = scale or choose_scale(film, options)
     upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
+    workers: Workers = in_this_process
+    if cluster is not None:
+        from bnnup.cluster.video import over_cluster
+
+        workers = partial(over_cluster, cluster, threads or 1)
     try:
         with _reporting(film.name, as_json=as_json) as report:
             result = enlarge_video(
@@ -98,8 +111,7 @@ def video(
                 options,
                 report,
                 discard=force,
-                cluster=cluster,
-                threads=threads or 1,
+                workers=workers,
             )
     except KeyboardInterrupt:
         if (kept := unfinished(target)).exists():

@@ -1,4 +1,4 @@
-// The Python face of the engine: bnnup._native, private to bnnup.engine.
+// The Python face of the engine: bnnup._native, private to bnnup.backends.engine.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>

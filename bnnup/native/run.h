@@ -44,7 +44,7 @@ private:
 };
 
 // (height, width) to (factor * height, factor * width), the same numbers as
-// bnnup.resize.enlarge. down, across: (factor, BICUBIC_TAPS).
+// bnnup.pixels.bicubic.enlarge. down, across: (factor, BICUBIC_TAPS).
 void enlarge_plane(
     const Kernel& kernel, const float* plane, int height, int width, const float* down,
     const float* across, int factor, float* result);

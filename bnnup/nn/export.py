@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from bnnup import program
+from bnnup.model import program
 from bnnup.nn.layers import Layer
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnup import packing, program, resize
+from bnnup.backends.torch import bicubic_kernels, replicate_pad, skip
+from bnnup.model import packing, program
 
 Constants = dict[str, NDArray[Any]]
 
@@ -30,19 +31,6 @@ class Layer(nn.Module):
     def constants(self) -> Constants:
         """Tensors of the operation, by part name."""
         return {}
-
-
-def replicate_pad(x: Tensor, border: int) -> Tensor:
-    """(N, C, H, W) with its edge pixels copied ``border`` times outwards.
-
-    Spelled as concatenations because these keep channels-last memory in both
-    directions and fuse with their neighbours when compiled.
-    """
-    for dim in (2, 3) if border else ():
-        last = x.shape[dim] - 1
-        edges = [x.narrow(dim, 0, 1)] * border, [x.narrow(dim, last, 1)] * border
-        x = torch.cat([*edges[0], x, *edges[1]], dim)
-    return x
 
 
 class SignActivation(torch.autograd.Function):
@@ -258,7 +246,7 @@ class PixelShuffle(Layer):
 
 
 class Bicubic(Layer):
-    """Bicubic enlargement of a one-channel picture, the same as ``resize.enlarge``."""
+    """Bicubic enlargement of a one-channel picture, the same as ``bicubic.enlarge``."""
 
     def __init__(self, factor: int) -> None:
         super().__init__()
@@ -274,24 +262,6 @@ class Bicubic(Layer):
 
     def operation(self, name: str, source: str) -> program.Operation:
         return program.Bicubic(name, source, self.factor)
-
-
-def bicubic_kernels(factor: int) -> Tensor:
-    """(factor², 1, 5, 5): bicubic weights of each place within an enlarged pixel."""
-    phases = torch.from_numpy(resize.phases(factor))
-    return torch.einsum("ai,bj->abij", phases, phases).reshape(factor**2, 1, 5, 5)
-
-
-def skip(x: Tensor, channels: int, kind: str) -> Tensor:
-    """The input of a binary convolution, led to ``channels`` channels.
-
-    What each kind does stands with ``program.BinaryConvolution``.
-    """
-    if kind == "repeat":
-        return x.repeat(1, channels // x.shape[1], 1, 1)
-    if kind == "average":
-        return x.reshape(x.shape[0], -1, channels, *x.shape[2:]).mean(1)
-    return x[:, :channels] if kind == "slice" else x
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bnnup import color, resize
 from bnnup.errors import TrainingError
-from bnnup.files import ORIGINALS, originals_in
+from bnnup.measure.originals import ORIGINALS, originals_in
+from bnnup.pixels import bicubic, color
 
 WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
 VALIDATION_SIDE = 256  # pixels of the original, at most
@@ -63,7 +63,7 @@ def read_pair(
         rgb = rgb[top : top + side, left : left + side]
     height, width = (length - length % scale for length in rgb.shape[:2])
     rgb = rgb[:height, :width]
-    return _fixed(rgb), _fixed(resize.reduce(rgb, scale))
+    return _fixed(rgb), _fixed(bicubic.reduce(rgb, scale))
 
 
 def _fixed(rgb: NDArray[np.uint8]) -> NDArray[np.int16]:

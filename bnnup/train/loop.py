@@ -20,13 +20,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnup import metrics
 from bnnup.errors import TrainingError
+from bnnup.measure import metrics
+from bnnup.model.file import Model, save_model
 from bnnup.nn import ARCHITECTURES, export
 from bnnup.nn.layers import BinaryConvolution
 from bnnup.train.data import VALIDATION_SIDE, WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.settings import Settings
-from bnnup.weights import Model, save_model
 
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 

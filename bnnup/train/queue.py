@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bnnup.benchmark import benchmark, mean
+from bnnup.measure.benchmark import benchmark, mean
+from bnnup.model.file import Model, load_model, save_model
 from bnnup.train.loop import MODEL, Trainer
 from bnnup.train.settings import Settings
-from bnnup.upscaler import Upscaler
-from bnnup.weights import Model, load_model, save_model
+from bnnup.upscale.upscaler import Upscaler
 
 BENCHMARKS = ("Set5", "Set14")
 FROM_BODY = 2 / 3  # learning rate of ×3 and ×4, which start from a trained body

@@ -1,0 +1,1 @@
+"""What runs a network: the compiled engine, or torch."""

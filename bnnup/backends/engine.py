@@ -1,0 +1,154 @@
+"""The compiled engine: runs programs on packed bits, on any CPU, without torch.
+
+The same picture comes out bit for bit whatever the kernel, the number of threads or
+the tile. Importing this module fails where the package was installed without a
+compiler; everything else works without it.
+"""
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnup.model import program
+from bnnup.model.file import Model
+from bnnup.pixels import bicubic, color
+from bnnup.pixels.color import Sample
+
+try:  # by name, because type checkers read the sources, where it is not built
+    _native: Any = importlib.import_module("bnnup._native")
+except ImportError as error:
+    error.add_note(
+        "bnnup was installed without its engine: install a C++ compiler, then "
+        "'pip install --force-reinstall --no-deps bnnup'; or 'pip install bnnup[torch]'"
+    )
+    raise
+
+EMPTY = np.empty(0, np.float32)
+MAX_THREADS = 256
+
+
+def kernels() -> list[str]:
+    """Kernels that this machine runs, the fastest first."""
+    return list(_native.kernels())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Engine:
+    """A network ready to run. One engine may run in several Python threads at once.
+
+    ``kernel`` is one of ``kernels()``: by default what BNNUP_KERNEL names, or else the
+    fastest; an unknown one is a ValueError that lists them. ``threads`` are by default
+    as many as the process has cores.
+    """
+
+    def __init__(self, model: Model, threads: int | None = None, kernel: str | None = None) -> None:
+        self.program = model.program
+        self.threads = threads or min(usable_cores(), MAX_THREADS)
+        wanted = os.environ.get("BNNUP_KERNEL", "") if kernel is None else kernel
+        network = _native.Network(model.program.scale, wanted)
+        self.kernel: str = network.kernel
+        self.name = f"engine, {self.kernel}"
+        _describe(network, model)
+        self._runner = _native.Runner(network)
+
+    def run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, W) luma, black 0 and white 1, to (scale·H, scale·W), not clipped."""
+        luma = np.ascontiguousarray(luma, np.float32)
+        height, width = luma.shape
+        scale = self.program.scale
+        result = np.empty((scale * height, scale * width), np.float32)
+        self._runner.run(luma, result, self.threads)
+        return result
+
+    def memory(self, height: int, width: int) -> int:
+        """Bytes that ``run`` takes for (height, width), beside luma and result.
+
+        The engine keeps those of its largest run until it is dropped.
+        """
+        return int(self._runner.memory(height, width, self.threads))
+
+
+def enlarge(
+    plane: NDArray[np.float32], factor: int, shift: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.float32]:
+    """``bicubic.enlarge``, bit for bit, in a fraction of the time."""
+    plane = np.ascontiguousarray(plane, np.float32)
+    height, width = plane.shape
+    result = np.empty((factor * height, factor * width), np.float32)
+    down, across = (bicubic.phases(factor, offset) for offset in shift)
+    _native.enlarge(plane, down, across, result)
+    return result
+
+
+def merge(
+    y: NDArray[np.float32],
+    cb: NDArray[np.float32],
+    cr: NDArray[np.float32],
+    dtype: np.dtype[Sample],
+) -> NDArray[Sample]:
+    """``color.merge`` and ``color.quantize``, bit for bit, integers in one pass."""
+    if dtype == np.float32:
+        return color.quantize(color.merge(y, cb, cr), dtype)
+    planes = (np.ascontiguousarray(plane, np.float32) for plane in (y, cb, cr))
+    result = np.empty((*y.shape, 3), dtype)
+    _native.merge(*planes, color.MERGING, result)
+    return result
+
+
+def _describe(network: Any, model: Model) -> None:
+    """Tells the engine each operation in turn; values go by number from here on."""
+    numbers = {program.INPUT: 0}
+    for operation in model.program.operations:
+        inputs = [numbers[name] for name in operation.inputs()]
+        numbers[operation.name] = _append(network, model, operation, inputs)
+
+
+def _append(network: Any, model: Model, operation: program.Operation, inputs: list[int]) -> int:
+    def tensor(part: str) -> NDArray[Any]:
+        array = model.tensors.get(f"{operation.name}.{part}", EMPTY)
+        return np.ascontiguousarray(array).ravel()
+
+    number: int
+    match operation:
+        case program.Convolution():
+            number = network.convolution(
+                *inputs, operation.channels, operation.kernel, tensor("weight"), tensor("bias")
+            )
+        case program.BinaryConvolution():
+            parts = (tensor(p) for p in ("weight", "scale", "shift", "slope", "offset"))
+            number = network.binary_convolution(
+                *inputs,
+                operation.channels,
+                operation.kernel,
+                operation.skip,
+                operation.activation,
+                *parts,
+            )
+        case program.Activation():
+            number = network.activation(
+                *inputs, operation.activation, tensor("slope"), tensor("offset")
+            )
+        case program.Add():
+            number = network.add(*inputs)
+        case program.Concatenate():
+            number = network.concatenate(inputs)
+        case program.PixelShuffle():
+            number = network.pixel_shuffle(*inputs, operation.factor)
+        case program.Bicubic():
+            phases = bicubic.phases(operation.factor).ravel()
+            number = network.bicubic(*inputs, operation.factor, phases)
+        case program.ChannelAttention():
+            parts = (tensor(p) for p in ("down", "down_bias", "up", "up_bias"))
+            number = network.channel_attention(*inputs, operation.squeeze, operation.window, *parts)
+        case _:
+            raise TypeError(f"the engine has nothing for {operation.op}")
+    return number

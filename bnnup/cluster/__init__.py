@@ -1,0 +1,1 @@
+"""The same work, spread over the machines of a Ray cluster."""

@@ -1,0 +1,156 @@
+"""Films over a cluster: each of its workers makes a segment at a time."""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+import av
+
+from bnnup.backends.choose import choose_backend
+from bnnup.cluster.pictures import check_shared, check_visible
+from bnnup.cluster.workers import Workers, connected
+from bnnup.errors import ClusterError, MediaError, StoppedError
+from bnnup.model.file import Model
+from bnnup.system import paths
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video.codec import Encoding
+from bnnup.video.film import Film
+from bnnup.video.read import Cut
+from bnnup.video.segments import WorkFolder
+from bnnup.video.spans import Span
+from bnnup.video.transcode import Progress, Work
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker has to know: ``size`` of the film's file in bytes, ``libav`` here."""
+
+    model: Model
+    threads: int
+    memory: int
+    film: Film
+    size: int
+    encoding: Encoding
+    cut: Cut
+    folder: Path
+    libav: str = av.__version__
+
+
+@contextmanager
+def over_cluster(
+    address: str,
+    threads: int,
+    upscaler: Upscaler,
+    film: Film,
+    encoding: Encoding,
+    cut: Cut,
+    folder: WorkFolder,
+    progress: Callable[[Progress], None],
+) -> Iterator["ClusterWork"]:
+    """Like ``Work``, on the cluster at ``address``, by workers of ``threads`` cores each."""
+    for place in film.path, folder.path:
+        check_shared(place)
+    job = Job(
+        model=upscaler.model,
+        threads=threads,
+        memory=upscaler.memory,
+        film=replace(film, path=paths.to_path(paths.absolute(film.path))),
+        size=film.path.stat().st_size,
+        encoding=encoding,
+        cut=cut,
+        folder=paths.to_path(paths.absolute(folder.path)),
+    )
+    make = partial(FilmWorker, job)
+    with connected(address), Workers[Span, Progress](make, threads=threads) as workers:
+        yield ClusterWork(workers, film, folder, progress)
+
+
+class FilmWorker:
+    """Makes segments on one of the cluster's machines."""
+
+    def __init__(self, job: Job) -> None:
+        here, path = socket.gethostname(), job.film.path
+        check_visible(str(path.parent), path.name)
+        check_visible(str(job.folder), WorkFolder.DESCRIPTION)
+        if path.stat().st_size != job.size:
+            raise ClusterError(f"on {here}, {path} is another file: mount the same one there")
+        if av.__version__ != job.libav:
+            raise ClusterError(
+                f"the worker on {here} has PyAV {av.__version__}, which may encode otherwise: "
+                f"pip install av=={job.libav}"
+            )
+        self._job = job
+        backend = choose_backend(job.model, job.threads)
+        self._upscaler = Upscaler(job.model, backend=backend, memory=job.memory)
+        self._stopped = Event()
+
+    def __call__(self, span: Span) -> Progress:
+        job, folder = self._job, WorkFolder(self._job.folder)
+        work = Work(self._upscaler, job.film, job.encoding, job.cut, folder, self._go_on)
+        work.run([span], span.seek)
+        return work.state
+
+    def stop(self) -> None:
+        """Has the segment given up that is being made."""
+        self._stopped.set()
+
+    def _go_on(self, _: Progress) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
+
+
+class ClusterWork:
+    """The enlarging and encoding of one film by the workers of a cluster."""
+
+    def __init__(
+        self,
+        workers: Workers[Span, Progress],
+        film: Film,
+        folder: WorkFolder,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self.state = Progress.of(film, folder)
+        self._workers = workers
+        self._film = film
+        self._folder = folder
+        self._progress = progress
+        self._busy: Counter[str] = Counter()
+        self._reused = 0.0  # frames
+        self._began = time.perf_counter()
+
+    def run(self, spans: Iterable[Span]) -> None:
+        """Makes the segments of spans. MediaError tells of the first that cannot be made."""
+        for outcome in self._workers.run(spans, waiting=self._tell):
+            span, made = outcome.unit, outcome.result
+            if made is None:
+                begin = float((span.begin or 0) * self._film.time_base)
+                raise MediaError(
+                    f"the segment from {begin:.2f} s on failed: {outcome.error}; what is done is "
+                    f"kept in {self._folder.path}"
+                )
+            try:
+                self._folder.finish(span.number)
+            except FileNotFoundError as error:
+                raise ClusterError(
+                    f"what workers write to {self._folder.path} is not seen here: mount the same "
+                    "folder on all machines"
+                ) from error
+            self._busy.update(made.busy)
+            self._reused += made.reused * made.frames
+            self._tell()
+
+    def _tell(self) -> None:
+        state = self.state
+        state.frames, state.bytes = self._folder.frames, self._folder.size
+        state.total = max(state.total, state.frames)
+        state.seconds = time.perf_counter() - self._began
+        state.reused = self._reused / max(state.frames - state.resumed, 1)
+        state.busy = dict(self._busy)
+        state.workers = self._workers.alive or state.workers
+        self._progress(state)

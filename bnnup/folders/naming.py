@@ -1,0 +1,62 @@
+"""What results in a folder are called."""
+
+import unicodedata
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from bnnup.pictures.formats import ending_for, endings
+
+
+def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tuple[str, str]]:
+    """Each of a folder's names with that of its result, which no other has.
+
+    Where a.jpg and a.bmp would both become a.png, they become a.jpg.png and a.bmp.png.
+    ``names`` are read several times; which result goes where does not depend on their order.
+    """
+    plain = _Hashes(_with_ending(name, format_name) for name in names)
+    own = _Hashes(names)
+    twins = sorted(name for name in names if own.repeats(name))  # A.jpg and a.jpg
+    for name in names:
+        result = _with_ending(name, format_name)
+        if name != result and plain.repeats(result):
+            ending = PurePosixPath(result).suffix
+            same = [twin for twin in twins if _folded(twin) == _folded(name)] or [name]
+            longer = (f"{name}{'_' * length}{ending}" for length in count())
+            free = (each for each in longer if each not in plain)
+            result = next(islice(free, same.index(name), None))
+        yield name, result
+
+
+class _Hashes:
+    """Names, in 8 bytes each; those that some file system takes for the same are the same."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._all = np.array(array("q", (hash(_folded(name)) for name in names)), np.int64)
+        self._all.sort()
+        self._repeated = {int(each) for each in self._all[1:][self._all[1:] == self._all[:-1]]}
+
+    def __contains__(self, name: str) -> bool:
+        wanted = hash(_folded(name))
+        place = int(self._all.searchsorted(wanted))
+        return place < len(self._all) and int(self._all[place]) == wanted
+
+    def repeats(self, name: str) -> bool:
+        return bool(self._repeated) and hash(_folded(name)) in self._repeated
+
+
+def _with_ending(name: str, format_name: str | None) -> str:
+    path = PurePosixPath(name)
+    own = endings()[path.suffix.lower()]
+    if format_name is None and own in Image.SAVE:
+        return name
+    wanted = format_name or "PNG"
+    return name if own == wanted else path.with_suffix(ending_for(wanted)).name
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

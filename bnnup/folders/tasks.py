@@ -1,0 +1,131 @@
+"""What a folder of pictures becomes: which files, and where each result goes.
+
+Folders are read as their pictures are needed: however many there are, no more than
+the names of MANY are in memory at once, and 16 bytes for each of a larger folder.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from bnnup.folders.naming import name_results
+from bnnup.pictures.formats import endings
+from bnnup.system import paths
+
+MANY = 20_000  # names in a folder; of larger ones they come in the file system's order
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the record knows of a result.
+
+    ``key`` and ``bytes`` are those of a finished one. It is ``begun`` if it is on record
+    that it is about to be made, and may then be written over; ``new`` if no earlier run
+    knew it.
+    """
+
+    begun: bool = False
+    new: bool = False
+    key: int | None = None
+    bytes: int = -1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture to enlarge; None is standard input, or standard output.
+
+    ``problem`` is why nothing can come of it, if that is known before trying; ``known``
+    is None where there is no record.
+    """
+
+    source: Path | None
+    target: Path | None
+    problem: str = ""
+    known: Known | None = None
+
+    @property
+    def name(self) -> str:
+        return "standard input" if self.source is None else str(self.source)
+
+
+def find_tasks(
+    folder: Path,
+    target: Path,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    format_name: str | None = None,
+) -> Iterator[Task]:
+    """The pictures below ``folder``, and their places below ``target``.
+
+    Those in a folder come before those in its folders; both in order of name, unless
+    there are more than MANY. Patterns like "*.jpg" or "2024/*" are held against the path
+    below ``folder``, and against the name alone; ``format_name`` is Pillow's, None keeps
+    each file's own.
+    """
+
+    but_not = paths.absolute(target)
+    waiting = [PurePosixPath()]
+    while waiting:
+        below = waiting.pop()
+        parent = folder / below.as_posix() if below.name else folder
+        into = target / below.as_posix() if below.name else target
+        try:
+            names = _names(parent, _Wanted(below, include, exclude))
+            for name, result in name_results(names, format_name):
+                yield Task(parent / name, into / result)
+            folders = sorted(
+                entry.name
+                for entry in paths.entries(parent)
+                if entry.is_folder
+                and not entry.name.startswith(".")
+                and paths.absolute(parent / entry.name) != but_not
+            )
+        except OSError as error:
+            problem = f"cannot read the folder {parent}: {error.strerror or error}"
+            yield Task(parent, None, problem)
+            continue
+        waiting.extend(below / name for name in reversed(folders))
+
+
+def _names(folder: Path, wanted: Callable[[str], bool]) -> Iterable[str]:
+    """The names of pictures in a folder; hidden ones are left out."""
+    names = _Names(folder, wanted)
+    first = [*islice(names, MANY + 1)]
+    return sorted(first) if len(first) <= MANY else names
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names that are read from the folder each time."""
+
+    folder: Path
+    wanted: Callable[[str], bool]
+
+    def __iter__(self) -> Iterator[str]:
+        for entry in paths.entries(self.folder):
+            name = entry.name
+            is_picture = PurePosixPath(name).suffix.lower() in endings()
+            if is_picture and not name.startswith(".") and entry.is_file and self.wanted(name):
+                yield name
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Whether the patterns want a name in the folder ``below``."""
+
+    below: PurePosixPath
+    include: Sequence[str]
+    exclude: Sequence[str]
+
+    def __call__(self, name: str) -> bool:
+        path = self.below / name
+        wanted = not self.include or _matches(path, self.include)
+        return wanted and not _matches(path, self.exclude)
+
+
+def _matches(path: PurePosixPath, patterns: Sequence[str]) -> bool:
+    names = path.as_posix(), path.name
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)

@@ -1,0 +1,1 @@
+"""How good a result is: scores, and pictures side by side."""

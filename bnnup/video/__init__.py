@@ -1,0 +1,1 @@
+"""Films, enlarged with their sound, subtitles and timing."""

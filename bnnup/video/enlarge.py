@@ -1,0 +1,237 @@
+"""Films: the same film larger, with its sound, its subtitles and its timing.
+
+Decoding, network and encoding overlap, each in a thread of its own. Encoded pictures
+go to segments in a folder beside the output, from where a later run goes on after an
+interruption; when all are there, they and the copied streams become the output.
+"""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import av
+
+from bnnup import __version__
+from bnnup.errors import FullError, MediaError
+from bnnup.model.file import Model
+from bnnup.system import paths
+from bnnup.system.files import check_writable
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video import spans
+from bnnup.video.codec import Encoding, choose_codec, choose_options
+from bnnup.video.film import Film, probe
+from bnnup.video.mux import muxer, wants_global_header
+from bnnup.video.read import Cut
+from bnnup.video.segments import WorkFolder, unfinished
+from bnnup.video.spans import Span, plan_spans
+from bnnup.video.transcode import Progress, Work
+
+TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
+MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to codecs
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the output is to be. ``size`` is its exact width and height, if given."""
+
+    cut: Cut = field(default_factory=Cut)
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    size: tuple[int, int] | None = None
+    drop_misfits: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished film, and what its user should know of it."""
+
+    output: str
+    width: int
+    height: int
+    codec: str
+    backend: str
+    progress: Progress
+    warnings: list[str]
+
+
+# What a film is enlarged by: makes a ``Work``, or what can do the same, of a Work's arguments.
+Workers = Callable[..., AbstractContextManager[Any]]
+
+
+@contextmanager
+def in_this_process(*job: Any) -> Iterator[Work]:
+    """Workers that are threads of this process."""
+    yield Work(*job)
+
+
+def check_target(source: Path, target: Path, *, force: bool) -> None:
+    """MediaError if ``target`` must not or cannot be written, before any work is done."""
+    if paths.exists(target) and paths.absolute(target) == paths.absolute(source):
+        raise MediaError("output and input are the same file; name another with -o")
+    check_writable(target, force=force)
+
+
+def enlarge_video(
+    upscaler: Upscaler,
+    source: Path,
+    target: Path,
+    options: Options | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+    *,
+    discard: bool = False,
+    workers: Workers = in_this_process,
+) -> Result:
+    """Enlarges the first video stream of ``source`` and copies everything else.
+
+    ``target`` appears when it is complete and replaces what was there. A run that was
+    interrupted, however rudely, is continued by the same call; one with other options
+    meets its unfinished work, which ``discard`` throws away. ``workers`` do the work:
+    those of this process, or a cluster's. Raises MediaError, FullError or ClusterError.
+    """
+    options = options or Options()
+    cut, drop = options.cut, options.drop_misfits
+    film = probe(source, cut, keep_clock=target.suffix.lower() in TRANSPORT)
+    encoding = choose_encoding(film, upscaler.scale, target, options)
+    folder = WorkFolder(unfinished(target))
+    with _explained(folder):
+        folder.prepare(_describe(upscaler, film, options), discard=discard)
+    with _explained(folder), folder.tidied(), folder.result(target.suffix) as result:
+        # Whether all streams fit shows now, not after hours.
+        with muxer(result, film, encoding, cut, drop=drop) as trial:
+            left_out = trial.left_out
+        with workers(upscaler, film, encoding, cut, folder, progress) as work:
+            make_segments(work.run, film, cut, folder)
+        with muxer(result, film, encoding, cut, drop=drop) as output:
+            output.write(folder.in_order, cut)
+        paths.move(result, target, token_hex(8))
+        state, warnings = work.state, find_flaws(film, encoding, folder)
+        state.total, state.bytes = state.frames, target.stat().st_size
+        folder.clear()
+    return Result(
+        str(target),
+        encoding.width,
+        encoding.height,
+        encoding.codec.encoder,
+        upscaler.backend.name,
+        state,
+        [*warnings, *(f"left out {name}" for name in left_out)],
+    )
+
+
+def make_segments(
+    make: Callable[[Iterator[Span]], None], film: Film, cut: Cut, folder: WorkFolder
+) -> None:
+    """Has ``make`` make the segments that are missing, and anew what turns out not to fit."""
+    make(span for span in plan_spans(film, cut) if span.number not in folder.segments)
+    while misfits := folder.misfits():
+        folder.drop(misfits)
+        make(replace(span, seek=None) for span in plan_spans(film, cut) if span.number in misfits)
+
+
+def find_flaws(film: Film, encoding: Encoding, folder: WorkFolder) -> list[str]:
+    """What the user should know of the input."""
+    found = []
+    segments = folder.in_order
+    if damaged := sum(segment.seam.damaged for segment in segments):
+        found.append(f"{damaged} damaged packets were left out, as players do")
+    end = float(max(segment.end or 0 for segment in segments) * film.time_base)
+    expected = float(film.origin) + film.seconds
+    if end < expected - max(1.0, 0.02 * film.seconds):
+        found.append(
+            f"pictures end at {end:.1f} s, though the header promises {expected:.1f} s: "
+            "the input may have been cut"
+        )
+    if film.colors.mastering and encoding.codec.params is None:
+        found.append(f"{encoding.codec.encoder} cannot carry HDR mastering metadata")
+    return found
+
+
+@contextmanager
+def _explained(folder: WorkFolder) -> Iterator[None]:
+    """Turns what the system says of files into one line for the user."""
+    kept = f"what is done is kept in {folder.path}, and the same command goes on from there"
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        raise MediaError(f"writing failed: {error.strerror or error}; {kept}") from error
+    except FullError as error:
+        raise FullError(f"writing failed: {error}; {kept}") from error
+
+
+def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:
+    """What the output's pictures become. MediaError if the encoder cannot do it."""
+    codec = choose_codec(options.codec, film.form, target.suffix.lower())
+    if film.pix_fmt not in codec.formats():
+        raise MediaError(
+            f"{codec.encoder} cannot encode {film.pix_fmt}; choose --codec ffv1, or convert with "
+            f"--pix-fmt to one of {', '.join(codec.formats())}"
+        )
+    width, height = options.size or (scale * film.width, scale * film.height)
+    # The picture keeps its shape, whatever becomes of its pixels' shape.
+    stretch = Fraction(film.width * height, film.height * width)
+    aspect = ((film.aspect or 1) * stretch).limit_denominator(10_000)
+    if aspect != 1 and not codec.keeps_aspect and target.suffix.lower() in MATROSKA:
+        raise MediaError(
+            f"the shape of this film's pixels is not kept by {codec.encoder} in {target.suffix}; "
+            "take --codec x264 or x265, or an output in .mp4, or make them square with --scale-to"
+        )
+    encoding = Encoding(
+        codec=codec,
+        width=width,
+        height=height,
+        pix_fmt=film.pix_fmt,
+        rate=film.rate,
+        aspect=aspect if film.aspect is not None or aspect != 1 else None,
+        colors=film.colors,
+        options=choose_options(codec, film.colors, options.crf, options.preset),
+        global_header=wants_global_header(target),
+    )
+    encoding.open()
+    return encoding
+
+
+def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any]:
+    """All that the encoded pictures depend on."""
+    stat = film.path.stat()
+    return {
+        "bnnup": __version__,
+        "libav": {name: list(version) for name, version in av.library_versions.items()},
+        "source": [paths.absolute(film.path), stat.st_size, str(stat.st_mtime)],
+        "model": _fingerprint(upscaler.model),
+        "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
+        "options": dataclasses.asdict(options),
+        "spans": [spans.LEAST, spans.MOST],
+    }
+
+
+def _fingerprint(model: Model) -> str:
+    """The same for the same network; files of it may differ in the order of their parts."""
+    found = hashlib.sha256(model.program.to_json().encode())
+    for name in sorted(model.tensors):
+        found.update(name.encode() + model.tensors[name].tobytes())
+    return found.hexdigest()
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Width and height of ``1280x720``."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise MediaError(f"{text!r} is no size; write width and height, like 1280x720")
+    return int(match[1]), int(match[2])
+
+
+def choose_scale(source: Path, options: Options) -> int:
+    """The least scale that reaches the wanted size; 2 if none is wanted."""
+    if options.size is None:
+        return 2
+    film = probe(source, options.cut)
+    need = max(options.size[0] / film.width, options.size[1] / film.height)
+    return next((scale for scale in (2, 3) if scale >= need), 4)

@@ -1,0 +1,225 @@
+"""From a file to frames: whole, planar, and of the wanted part only."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.filter import Graph
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from bnnup.errors import MediaError
+from bnnup.system import paths
+
+# The same samples in another order.
+PLANAR = {
+    "nv12": "yuv420p",
+    "nv21": "yuv420p",
+    "nv16": "yuv422p",
+    "nv24": "yuv444p",
+    "yuyv422": "yuv422p",
+    "uyvy422": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p210le": "yuv422p10le",
+    "p410le": "yuv444p10le",
+}
+
+
+TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What of a film is wanted, in seconds from its beginning, and how it is to be read."""
+
+    start: float = 0.0
+    duration: float | None = None
+    deinterlace: bool = False
+    pix_fmt: str | None = None
+
+    def is_early(self, seconds: float) -> bool:
+        """Whether a moment of the film comes before the wanted part; some begin before 0."""
+        return self.start > 0 and seconds < self.start
+
+    def is_late(self, seconds: float) -> bool:
+        """Whether it comes after the wanted part."""
+        return self.duration is not None and seconds >= self.start + self.duration
+
+    def contains(self, seconds: float) -> bool:
+        """Whether it is wanted."""
+        return not (self.is_early(seconds) or self.is_late(seconds))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """The film, open; what libav says of a file that it cannot read is a MediaError."""
+    # Playlists may name files, but not addresses in the network. genpts: AVI has
+    # decoding times only.
+    options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
+    with nullcontext(f"file:{path}") if paths.is_local(path) else path.open("rb") as file:
+        try:
+            container = av.open(file, "r", container_options=options, metadata_errors="replace")
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"{path} cannot be read as video: {error.strerror}; is it complete?"
+            ) from error
+        with container:
+            yield container
+
+
+def find_video(container: InputContainer, path: Path, *, threads: bool = True) -> VideoStream:
+    """The first video stream that is not a cover picture, to be decoded by threads or by none."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise MediaError(f"{path}: nothing here can decode its video; convert it first")
+            stream.thread_type = "AUTO" if threads else "NONE"
+            return stream
+    raise MediaError(f"{path} has no video stream: there is nothing to enlarge")
+
+
+@dataclass
+class Damage:
+    """Packets that could not be read or decoded."""
+
+    packets: int = 0
+
+
+def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | None = None) -> None:
+    """Has packets come from the key frame that is decoded at ``seek`` on, or somewhat before.
+
+    ``seek`` counts the stream's time base; None is where the wanted part begins. Where
+    nothing can be jumped over, packets come from the film's beginning.
+    """
+    with suppress(av.FFmpegError):
+        if seek is not None:
+            container.seek(seek, stream=stream)
+        elif cut.start and not container.format.flags & TS_DISCONT:  # which finds no key frames
+            container.seek((container.start_time or 0) + int(cut.start * av.time_base))
+
+
+def read_packets(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator[Packet[Any]]:
+    """Packets up to where nothing more can be read."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            damage.packets += 1
+            return
+        if packet is None or (packet.size == 0 and packet.dts is None):
+            return
+        if packet.size:  # AVI has empty ones for frames that were dropped
+            yield packet
+
+
+def decode(
+    container: InputContainer,
+    cut: Cut,
+    damage: Damage,
+    seek: int | None = None,
+    *,
+    threads: bool = True,
+) -> Generator[VideoFrame, None, None]:
+    """Decoded frames of the wanted part, planar and progressive, durations in their time base.
+
+    ``seek`` leaves out what comes before, as ``jump`` has it.
+    """
+    path = Path(container.name.removeprefix("file:"))
+    stream = find_video(container, path, threads=threads)
+    begin = container.start_time or 0
+    jump(container, stream, cut, seek)
+    graph: Graph | None = None
+    for frame in _decode_packets(container, stream, damage):
+        if frame is None:
+            if graph is not None:
+                graph.vpush(None)
+                yield from _pull(graph)
+            return
+        seconds = None if frame.time is None else frame.time - begin / av.time_base
+        if seconds is not None and not cut.contains(seconds):
+            if cut.is_early(seconds):
+                continue
+            # What is decoded comes in the order of presentation: nothing wanted follows.
+            if graph is not None:
+                graph.vpush(None)
+                yield from _pull(graph)
+            return
+        if frame.interlaced_frame and not cut.deinterlace:
+            raise MediaError(
+                "the film is interlaced, and its half pictures must not be mixed; make whole ones "
+                "with --deinterlace"
+            )
+        frame = _planar(frame, cut.pix_fmt)
+        if not cut.deinterlace:
+            yield frame
+            continue
+        graph = graph or _deinterlacer(frame)
+        graph.vpush(frame)
+        yield from _pull(graph)
+
+
+def _decode_packets(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator[VideoFrame | None]:
+    """Frames, then None. Damaged packets are counted and left out, as players do."""
+    for packet in chain(read_packets(container, stream, damage), [None]):
+        try:
+            for frame in stream.decode(packet):
+                if frame.time_base is None and stream.time_base is not None:
+                    frame.time_base = stream.time_base
+                yield frame
+        except av.EOFError:
+            pass
+        except av.FFmpegError:
+            damage.packets += 1
+    yield None
+
+
+def _planar(frame: VideoFrame, pix_fmt: str | None) -> VideoFrame:
+    """The frame in planes, or converted as the user asked for."""
+    wanted = pix_fmt or PLANAR.get(frame.format.name)
+    if any(plane.line_size < 0 for plane in frame.planes):
+        raise MediaError("the film is stored upside down; convert it first: ffmpeg -i IN OUT.mkv")
+    if wanted is None or wanted == frame.format.name:
+        return frame
+    try:
+        if frame.format.is_rgb:
+            larger = frame.reformat(format=wanted, dst_colorspace="ITU709", dst_color_range="MPEG")
+            larger.color_range, larger.colorspace = 1, 1
+            return larger
+        return frame.reformat(format=wanted, dst_color_range=frame.color_range or None)
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"{frame.format.name} cannot be converted to {wanted!r}; try --pix-fmt yuv420p"
+        ) from error
+
+
+def _deinterlacer(frame: VideoFrame) -> Graph:
+    """A picture a frame, made of both fields where they differ in time; others untouched."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    return graph
+
+
+def _pull(graph: Graph) -> Iterator[VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.BlockingIOError, av.EOFError):
+            return

@@ -1,0 +1,187 @@
+"""YUV4MPEG2 and raw planar frames: how programs hand uncompressed film to each other.
+
+A stream is a line of fields, then, for every frame, a line that begins with FRAME
+and the planes without padding; more than 8 bits are two bytes, little-endian. Raw
+frames are the planes alone. Whatever is wrong with a stream is one MediaError.
+"""
+
+import re
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from bnnup.errors import MediaError
+from bnnup.video.planes import Plane, PlaneFormat, read_pix_fmt
+
+MAGIC = b"YUV4MPEG2"
+MAX_LINE = 4096  # bytes of a header; real ones have about 100
+MAX_PIXELS = 1 << 28  # of a frame: more than 16 K × 16 K is a broken header
+MAX_SIDE = 1 << 16
+
+
+class Reader(Protocol):
+    """A binary stream to read from; less than asked for is all right."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+class Writer(Protocol):
+    """A binary stream to write to, which tells how much it took."""
+
+    def write(self, data: bytes | memoryview, /) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What the frames of a stream are.
+
+    ``fields`` are those of a YUV4MPEG2 header, in order, or None for raw frames.
+    """
+
+    width: int
+    height: int
+    form: PlaneFormat
+    fields: tuple[str, ...] | None = None
+
+    def enlarged(self, scale: int) -> "Stream":
+        """The same stream, scale times as large each way."""
+        width, height = scale * self.width, scale * self.height
+        fields = self.fields
+        if fields is not None:
+            sides = {"W": f"W{width}", "H": f"H{height}"}
+            fields = tuple(sides.get(field[0], field) for field in fields)
+        return replace(self, width=width, height=height, fields=fields)
+
+
+def read_raw_format(text: str) -> Stream:
+    """What ``WxH:pix_fmt`` means, like 640x360:yuv420p10le."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6}):(\w+)", text)
+    form = read_pix_fmt(match[3]) if match else None
+    if match is None or form is None:
+        raise MediaError(
+            f"{text!r} is no raw format; write width, height and a planar format as ffmpeg calls "
+            "it: 640x360:gray, 640x360:yuv420p or 640x360:yuv444p10le"
+        )
+    return _checked(Stream(int(match[1]), int(match[2]), form))
+
+
+def read_header(source: Reader) -> Stream:
+    """Reads the first line of a YUV4MPEG2 stream."""
+    line = _read_line(source)
+    if not line:
+        raise MediaError("the input ended before it began; does what should write it say why?")
+    try:
+        magic, *fields = line.decode("ascii").split()
+    except ValueError:
+        magic, fields = "", []
+    if magic.encode() != MAGIC:
+        raise MediaError(
+            "the input is no YUV4MPEG2 stream; make one with 'ffmpeg -i IN -f yuv4mpegpipe "
+            "-strict -1 -', or say what raw frames are with --raw"
+        )
+    values = {field[0]: field[1:] for field in fields if field[0] != "X"}
+    if values.get("I", "p") not in ("p", "?"):
+        raise MediaError("the input is interlaced; put '-vf bwdif' before 'ffmpeg's output")
+    sides = (values.get(key, "") for key in "WH")
+    width, height = (int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in sides)
+    form = _read_colors(values.get("C", "420jpeg"))
+    for field in fields:
+        if field.startswith("XCOLORRANGE="):
+            form = replace(form, full_range=field.endswith("=FULL"))
+    return _checked(Stream(width, height, form, tuple(fields)))
+
+
+def _checked(stream: Stream) -> Stream:
+    sides = stream.width, stream.height
+    if not all(1 <= side <= MAX_SIDE for side in sides) or sides[0] * sides[1] > MAX_PIXELS:
+        raise MediaError(f"frames of {sides[0]}×{sides[1]} pixels cannot be enlarged")
+    return stream
+
+
+def _read_colors(name: str) -> PlaneFormat:
+    """The field C, like 420jpeg, 422p10 or mono."""
+    match = re.fullmatch(r"(mono|4\d\d)(jpeg|mpeg2|paldv)?(?:p?(\d{1,2}))?", name)
+    kind = "gray" if match and match[1] == "mono" else f"yuv{match[1]}p" if match else ""
+    form = read_pix_fmt(f"{kind}{(match and match[3]) or ''}")
+    if match is None or form is None:
+        raise MediaError(
+            f"colours {name[:20]!r} are not understood; known: 420, 422, 444 and mono in 8 to 16 "
+            "bits; put '-pix_fmt yuv444p' before ffmpeg's output"
+        )
+    # Without a suffix, 8-bit 4:2:0 means JPEG's siting; deeper formats say nothing of it.
+    default = "jpeg" if form.subsampling == (1, 1) and form.bits == 8 else "mpeg2"
+    locations = {"jpeg": "center", "mpeg2": "left", "paldv": "topleft"}
+    return replace(form, location=locations[match[2] or default])
+
+
+def read_frames(source: Reader, stream: Stream) -> Generator[list[Plane], None, None]:
+    """The planes of one frame after the other, as ``PlaneFormat.shapes`` says."""
+    shapes = stream.form.shapes(stream.height, stream.width)
+    sample = stream.form.dtype.newbyteorder("<")
+    sizes = [rows * columns * sample.itemsize for rows, columns in shapes]
+    number = 1
+    while True:
+        if stream.fields is not None:
+            line = _read_line(source)
+            if not line:
+                return
+            if line.split()[:1] != [b"FRAME"]:
+                raise MediaError(f"frame {number} does not begin with FRAME: damaged input")
+        data = _read(source, sum(sizes))
+        if not data and stream.fields is None:
+            return
+        if len(data) < sum(sizes):
+            raise MediaError(f"the input was cut within frame {number}")
+        planes, start = [], 0
+        for shape, size in zip(shapes, sizes, strict=True):
+            plane = np.frombuffer(data, sample, size // sample.itemsize, start)
+            planes.append(plane.reshape(shape).astype(stream.form.dtype, copy=False))
+            start += size
+        yield planes
+        number += 1
+
+
+def _read_line(source: Reader) -> bytes:
+    """A line without its end; empty at the end of the stream."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = source.read(1)
+        if not byte:
+            if line:
+                raise MediaError("the input was cut within a header")
+            return b""
+        line += byte
+        if len(line) > MAX_LINE:
+            raise MediaError("the input has a header without end: no YUV4MPEG2 stream")
+    return bytes(line[:-1]) or b" "
+
+
+def _read(source: Reader, size: int) -> bytearray:
+    """So many bytes, or as many as there are."""
+    data = bytearray()
+    while len(data) < size and (part := source.read(min(size - len(data), 1 << 20))):
+        data += part
+    return data
+
+
+def write_header(target: Writer, stream: Stream) -> None:
+    """Writes the first line; raw streams have none."""
+    if stream.fields is not None:
+        _write(target, b" ".join([MAGIC, *(field.encode() for field in stream.fields)]) + b"\n")
+
+
+def write_frame(target: Writer, stream: Stream, planes: Iterable[Plane]) -> None:
+    """Writes one frame."""
+    if stream.fields is not None:
+        _write(target, b"FRAME\n")
+    for plane in planes:
+        sample = stream.form.dtype.newbyteorder("<")
+        _write(target, np.ascontiguousarray(plane, sample).tobytes())
+
+
+def _write(target: Writer, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[target.write(rest) or 0 :]
