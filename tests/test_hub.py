@@ -227,13 +227,6 @@ def test_cached_file_is_checked_again(published: Hub) -> None:
     assert not path.exists()
 
 
-def test_checksum_of_the_table(published: Hub) -> None:
-    place = hub.Place(REPOSITORY, "tiny-x2.safetensors")
-    with pytest.raises(HubError, match="SHA-256"):
-        hub.fetch(place, sha256="0" * 64)
-    assert cached_files() == []
-
-
 @pytest.mark.parametrize("content", [b"", b"no model", b"{}" * 99], ids=len)
 def test_file_that_is_no_model_is_removed(server: Hub, content: bytes) -> None:
     server.add(REPOSITORY, {"some-x2.safetensors": content})

@@ -17,10 +17,11 @@ from bnnup.cli import app
 from bnnup.errors import TrainingError
 from bnnup.measure import metrics
 from bnnup.model.file import load_model
+from bnnup.model.zoo import Network
 from bnnup.pixels import bicubic
 from bnnup.train.data import WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
-from bnnup.train.queue import Network, run_queue
+from bnnup.train.queue import run_queue
 from bnnup.train.settings import Settings
 
 TINY = Settings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
@@ -193,7 +194,7 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
 
 def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(pictures: Path, tmp_path: Path):
     lines: list[str] = []
-    network = Network("tiny", "edsr", 1, 8, 1e-3)
+    network = Network("tiny", "edsr", 1, 8, 1e-3, "for this test")
     runs, weights = tmp_path / "runs", tmp_path / "weights"
 
     def run() -> list[str]:

@@ -47,17 +47,17 @@ def list_all(as_json: Json = False) -> None:
 @models.command()
 def download(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
     """Fetch a model, or what is newer of it, from the Hub into the cache."""
-    from bnnup.model.find import find_files
+    from bnnup.model.find import find_models
 
-    _print_paths([str(path) for path in find_files(name, scale, update=True)], as_json)
+    _print_paths([str(path) for path in find_models(name, scale, update=True)], as_json)
 
 
 @models.command()
 def path(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
     """Print where a model's file is, fetched if it is missing."""
-    from bnnup.model.find import find_files
+    from bnnup.model.find import find_models
 
-    _print_paths([str(path) for path in find_files(name, scale)], as_json)
+    _print_paths([str(path) for path in find_models(name, scale)], as_json)
 
 
 @models.command()
@@ -78,7 +78,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what is in a model's file: size, work, origin and scores."""
-    from bnnup.model.find import find_files
+    from bnnup.model.find import find_models
     from bnnup.model.listing import describe
     from bnnup.upscale.size import read_box
 
@@ -86,7 +86,7 @@ def info(
         width, height = read_box(size)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    facts = [describe(path, width, height) for path in find_files(name, scale)]
+    facts = [describe(path, width, height) for path in find_models(name, scale)]
     if as_json:
         typer.echo(json.dumps(facts))
     else:

@@ -3,14 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from bnnup.model.program import (
-    BinaryConvolution,
-    ChannelAttention,
-    Convolution,
-    Operation,
-    Program,
-    Value,
-)
+from bnnup.model.program import Program
 
 SIGNS_PER_WORD = 64  # binary multiply-adds that count as one operation
 
@@ -20,7 +13,8 @@ class Cost:
     """What a program costs on a picture of a given size.
 
     ``ops`` is the literature's measure (Bi-Real Net, ECCV 2018): binary
-    multiply-adds / 64 + full-precision multiply-adds.
+    multiply-adds / 64 + full-precision multiply-adds. The bicubic base, sums and
+    activations do not count there.
     """
 
     binary_parameters: int
@@ -46,24 +40,14 @@ def count(program: Program, height: int, width: int) -> Cost:
     """Cost of enlarging a one-channel picture of height × width pixels."""
     binary_parameters = full_parameters = binary_macs = full_macs = 0
     for operation in program.operations:
-        (first, *_) = program.inputs(operation)
-        pixels = height * width * first.factor**2
-        for part, spec in operation.tensors([first]).items():
-            if isinstance(operation, BinaryConvolution) and part == "weight":
-                binary_parameters += operation.channels * operation.kernel**2 * first.channels
-            else:
-                full_parameters += prod(spec.shape)
-        macs = _macs_per_pixel(operation, first)
-        if isinstance(operation, BinaryConvolution):
-            binary_macs += pixels * macs
-        else:
-            full_macs += pixels * macs
+        inputs = program.inputs(operation)
+        macs, pixels = operation.multiply_adds(inputs), height * width * inputs[0].factor ** 2
+        binary_macs += pixels * macs.binary
+        full_macs += pixels * macs.full
+        binary_parameters += macs.binary  # each weight is used once a pixel
+        full_parameters += sum(
+            prod(spec.shape)
+            for spec in operation.tensors(inputs).values()
+            if spec.dtype == "float32"
+        )
     return Cost(binary_parameters, full_parameters, binary_macs, full_macs)
-
-
-def _macs_per_pixel(operation: Operation, value: Value) -> int:
-    if isinstance(operation, Convolution | BinaryConvolution):
-        return operation.channels * value.channels * operation.kernel**2
-    if isinstance(operation, ChannelAttention):
-        return 2 * operation.squeeze * value.channels
-    return 0

@@ -8,15 +8,23 @@ something newer, so that the same command gives the same picture.
 import errno
 import hashlib
 import logging
+import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import (
+    CachedRevisionInfo,
+    CacheNotFound,
+    HfApi,
+    constants,
+    errors,
+    scan_cache_dir,
+    try_to_load_from_cache,
+)
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from bnnup import __version__
@@ -64,9 +72,7 @@ class Place:
 # Fetching
 
 
-def fetch(
-    place: Place, scale: int | None = None, *, sha256: str | None = None, update: bool = False
-) -> Path:
+def fetch(place: Place, scale: int | None = None, *, update: bool = False) -> Path:
     """The local file of a model, checked; from the cache unless ``update``.
 
     Without a file in ``place``, ``scale`` chooses one. A fetched file that is not what
@@ -74,17 +80,17 @@ def fetch(
     """
     path = None if update else find_cached(place, scale)
     if path is not None:
-        _check_digest(path, place, sha256)
+        _check_digest(path, place)
         return path
     files = list_files(place)  # unlike the download, fails at once where there is no Hub
     file = place.file or choose(files, scale, str(place))
     place = replace(place, file=file)
     if files.get(file, 0) > MAX_FILE:
         raise HubError(f"{place} is too large for a model of bnnup: {files[file] / 1e6:.0f} MB")
-    others = {path.resolve() for path in _folder(place.repository).rglob("*")}
+    others = {path.resolve() for path in _all_files()}
     with explained(place):
         path = Path(api().hf_hub_download(place.repository, file, revision=place.revision))
-    _check_digest(path, place, sha256)
+    _check_digest(path, place)
     try:
         load_model(path)
     except WeightsError as error:
@@ -132,13 +138,13 @@ def api() -> HfApi:
     return HfApi(library_name="bnnup", library_version=__version__)
 
 
-def _check_digest(path: Path, place: Place, sha256: str | None) -> None:
-    """HubError, and no file, if it is not what the Hub or the table of models says.
+def _check_digest(path: Path, place: Place) -> None:
+    """HubError, and no file, if it is not what the Hub announced.
 
     The cache calls large files by the SHA-256 that the Hub announced.
     """
     announced = path.resolve().name
-    expected = sha256 or (announced if re.fullmatch("[0-9a-f]{64}", announced) else None)
+    expected = announced if re.fullmatch("[0-9a-f]{64}", announced) else None
     with explained(place):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected not in (None, digest):
@@ -152,12 +158,18 @@ def _check_digest(path: Path, place: Place, sha256: str | None) -> None:
 # The cache
 
 
+def _all_files() -> Iterator[Path]:
+    """Everything in the cache, other libraries' files included."""
+    return (file.file_path for _, revision in _revisions() for file in revision.files)
+
+
 @dataclass(frozen=True)
 class Cached:
     """A model in the cache; ``place.revision`` is a commit, NEWEST if that one is current."""
 
     place: Place
     commit: str
+    refs: frozenset[str]  # branches and tags that mean this commit
     path: Path
     model: Model
 
@@ -166,7 +178,7 @@ class Cached:
         return (
             self.place.repository == place.repository
             and place.file in (None, self.place.file)
-            and (place.revision == NEWEST or _snapshot(place).name == self.commit)
+            and place.revision in (NEWEST, self.commit, *self.refs)
         )
 
 
@@ -176,67 +188,82 @@ def cache_folder() -> Path:
 
 def find_cached(place: Place, scale: int | None) -> Path | None:
     """The cached file of a place, if it is there; without any request."""
-    snapshot = _snapshot(place)
     if place.file is not None:
-        path = snapshot / place.file
-        return path if path.is_file() else None
-    files = [str(path.relative_to(snapshot).as_posix()) for path in _models_in(snapshot)]
+        return _cached_file(place, place.file)
     with suppress(BnnupError):
-        path = snapshot / choose(files, scale, str(place))
+        path = _cached_file(place, choose(_files_of(place), scale, str(place)))
         # The repository may have a file for this scale that is not cached.
-        return path if load_model(path).program.scale == scale else None
+        return path if path and load_model(path).program.scale == scale else None
     return None
+
+
+def _cached_file(place: Place, file: str) -> Path | None:
+    path = try_to_load_from_cache(
+        place.repository, file, revision=place.revision, cache_dir=cache_folder()
+    )
+    return Path(path) if isinstance(path, str) and os.path.isfile(path) else None
 
 
 def list_snapshot(place: Place) -> list[Path]:
     """The cached .safetensors files of a repository at a revision."""
-    return _models_in(_snapshot(place))
+    return [path for _, path in sorted(_files_of(place).items())]
+
+
+def _files_of(place: Place) -> dict[str, Path]:
+    """Cached .safetensors files of a repository at a revision, by their names there."""
+    for repository, revision in _revisions():
+        known_as = (revision.commit_hash, *revision.refs)
+        if repository == place.repository and place.revision in known_as:
+            return _models_in(revision)
+    return {}
 
 
 def list_cached() -> list[Cached]:
     """The models of bnnup in the cache, which others' files share."""
     found = []
-    for snapshot in sorted(cache_folder().glob("models--*/snapshots/*")):
-        repository = snapshot.parts[-3].removeprefix("models--").replace("--", "/", 1)
-        for path in _models_in(snapshot):
-            file = path.relative_to(snapshot).as_posix()
+    for repository, revision in sorted(_revisions(), key=lambda r: (r[0], r[1].commit_hash)):
+        for file, path in sorted(_models_in(revision).items()):
             with suppress(WeightsError):
                 model = load_model(path)
-                newest = _snapshot(Place(repository)) == snapshot
-                place = Place(repository, file, NEWEST if newest else snapshot.name)
-                found.append(Cached(place, snapshot.name, path, model))
+                name = NEWEST if NEWEST in revision.refs else revision.commit_hash
+                place = Place(repository, file, name)
+                found.append(Cached(place, revision.commit_hash, revision.refs, path, model))
     return found
 
 
 def discard(path: Path) -> None:
-    """Removes a cached file, what it points to, and the repository's folder once it is empty."""
-    content = path.resolve()
+    """Removes a cached file, what it points to, and its revision once nothing else is in it."""
+    for _, revision in _revisions():
+        files = {file.file_path: file.blob_path for file in revision.files}
+        if path in files and len(files) > 1:
+            _remove(path, files[path])
+        elif path in files:
+            scan_cache_dir(cache_folder()).delete_revisions(revision.commit_hash).execute()
+
+
+def _remove(*paths: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
-        content.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise HubError(f"cannot remove {path}: {error.strerror}") from error
-    snapshots = next(parent for parent in path.parents if parent.name == "snapshots")
-    if not any(path.is_file() for path in snapshots.rglob("*")):
-        shutil.rmtree(snapshots.parent, ignore_errors=True)
 
 
-def _folder(repository: str) -> Path:
-    return cache_folder() / f"models--{repository.replace('/', '--')}"
+def _revisions() -> Iterator[tuple[str, CachedRevisionInfo]]:
+    """Every cached revision of a model's repository, with the repository's name."""
+    try:
+        cache = scan_cache_dir(cache_folder())
+    except CacheNotFound:
+        return
+    for repository in cache.repos:
+        if repository.repo_type == "model":
+            for revision in repository.revisions:
+                yield repository.repo_id, revision
 
 
-def _snapshot(place: Place) -> Path:
-    folder, commit = _folder(place.repository), place.revision
-    with suppress(OSError):  # a branch or tag; a commit has no such file
-        commit = (folder / "refs" / place.revision).read_text().strip()
-    return folder / "snapshots" / commit
-
-
-def _models_in(snapshot: Path) -> list[Path]:
-    return sorted(path for path in snapshot.rglob(f"*{ENDING}") if path.is_file())
-
-
-# Publishing
+def _models_in(revision: CachedRevisionInfo) -> dict[str, Path]:
+    paths = (file.file_path for file in revision.files if file.file_path.suffix == ENDING)
+    return {path.relative_to(revision.snapshot_path).as_posix(): path for path in paths}
 
 
 # Failures

@@ -8,7 +8,7 @@ from typing import Any
 from bnnup.errors import ModelNotFoundError
 from bnnup.model.cost import count
 from bnnup.model.file import Model, load_model
-from bnnup.model.find import repository_of
+from bnnup.model.find import default_repository
 from bnnup.model.zoo import ZOO, entries_named
 
 
@@ -47,8 +47,9 @@ def list_models() -> list[Row]:
             row = _row(entry.label, "bundled", path, load_model(path))
             bundled.append(replace(row, description=entry.description))
         else:
-            repository = repository_of(entry)
-            known.append(Row(entry.label, entry.scale, "known", entry.description, repository))
+            known.append(
+                Row(entry.label, entry.scale, "known", entry.description, default_repository())
+            )
     return bundled + cached + known
 
 
@@ -86,7 +87,7 @@ def remove(name: str, scale: int | None = None) -> list[Path]:
     entries = [entry for entry in entries_named(name) if scale in (None, entry.scale)]
     if any(entry.bundled_path for entry in entries):
         raise ModelNotFoundError(f"{name} is part of the package, not of the cache: it stays")
-    names = [f"{repository_of(entry)}/{entry.file}" for entry in entries] or [name]
+    names = [f"{default_repository()}/{entry.file}" for entry in entries] or [name]
     removed = []
     for item in hub.list_cached():
         for place in map(hub.Place.parse, names):

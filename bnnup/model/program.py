@@ -62,6 +62,14 @@ class Value:
 
 
 @dataclass(frozen=True)
+class MultiplyAdds:
+    """Multiply-adds for each pixel: those of signs, and those of full-precision numbers."""
+
+    binary: int = 0
+    full: int = 0
+
+
+@dataclass(frozen=True)
 class Operation:
     """One step of a program. ``name`` names both the operation and its value."""
 
@@ -79,6 +87,10 @@ class Operation:
     def tensors(self, inputs: Sequence[Value]) -> dict[str, TensorSpec]:
         """Tensors that the operation needs, by part name."""
         return {}
+
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        """Multiply-adds for each pixel of what the operation reads."""
+        raise NotImplementedError
 
     def fail(self, reason: str) -> WeightsError:
         """An error that names this operation."""
@@ -114,6 +126,9 @@ class Convolution(Unary):
             "weight": TensorSpec("float32", shape),
             "bias": TensorSpec("float32", (self.channels,)),
         }
+
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds(full=self.channels * inputs[0].channels * self.kernel**2)
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,9 @@ class BinaryConvolution(Unary):
             part: TensorSpec("float32", (self.channels,)) for part in vectors
         }
 
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds(binary=self.channels * inputs[0].channels * self.kernel**2)
+
 
 @dataclass(frozen=True)
 class Activation(Unary):
@@ -185,6 +203,9 @@ class Activation(Unary):
         parts = ACTIVATIONS[self.activation]
         return {part: TensorSpec("float32", (inputs[0].channels,)) for part in parts}
 
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds()
+
 
 @dataclass(frozen=True)
 class Add(Operation):
@@ -202,6 +223,9 @@ class Add(Operation):
         if (a.channels, a.factor) != (b.channels, b.factor):
             raise self.fail(f"shapes differ: {a.channels}×{a.factor} and {b.channels}×{b.factor}")
         return Value(a.channels, a.factor, max(a.radius, b.radius))
+
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds()
 
 
 @dataclass(frozen=True)
@@ -222,6 +246,9 @@ class Concatenate(Operation):
         channels = sum(x.channels for x in inputs)
         return Value(channels, inputs[0].factor, max(x.radius for x in inputs))
 
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds()
+
 
 @dataclass(frozen=True)
 class PixelShuffle(Unary):
@@ -237,6 +264,9 @@ class PixelShuffle(Unary):
             raise self.fail(f"{x.channels} channels cannot be shuffled by {self.factor}")
         return Value(x.channels // self.factor**2, x.factor * self.factor, x.radius)
 
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds()
+
 
 @dataclass(frozen=True)
 class Bicubic(Unary):
@@ -249,6 +279,9 @@ class Bicubic(Unary):
         (x,) = inputs
         _check_factor(self, self.factor)
         return Value(x.channels, x.factor * self.factor, x.radius + Fraction(2, x.factor))
+
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds()
 
 
 @dataclass(frozen=True)
@@ -279,6 +312,9 @@ class ChannelAttention(Unary):
             "up": TensorSpec("float32", (channels, self.squeeze)),
             "up_bias": TensorSpec("float32", (channels,)),
         }
+
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds(full=2 * self.squeeze * inputs[0].channels)
 
 
 OPERATIONS: dict[str, type[Operation]] = {

@@ -1,4 +1,4 @@
-"""The table of models."""
+"""The table of networks, and of the models that come of them: one for each scale."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,26 +8,38 @@ DEFAULT = "edsr"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A model known by name: in the package if its file is there, otherwise on the Hub.
+class Network:
+    """A network known by name, and the recipe by which it is trained at every scale.
 
-    ``revision`` is a commit of 40 digits and ``sha256`` the file's; neither is needed
-    for a file in the package.
+    ``learning_rate`` is Adam's at the peak of a ×2 run from scratch.
     """
 
     name: str
     architecture: str
-    scale: int
-    file: str
+    blocks: int
+    channels: int
+    learning_rate: float
     description: str
-    repository: str | None = None
-    revision: str | None = None
-    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network at one scale: in the package if its file is there, otherwise on the Hub."""
+
+    name: str
+    architecture: str
+    scale: int
+    description: str
 
     @property
     def label(self) -> str:
         """The name that includes the scale."""
         return f"{self.name}-x{self.scale}"
+
+    @property
+    def file(self) -> str:
+        """What the file is called, in the package as on the Hub."""
+        return f"{self.label}.safetensors"
 
     @property
     def bundled_path(self) -> Path | None:
@@ -36,15 +48,16 @@ class Entry:
         return path if path.is_file() else None
 
 
+NETWORKS = (
+    Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels"),
+    Network("edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"),
+    Network("srresnet", "srresnet", 16, 64, 1.5e-3, "SRResNet, 16 blocks of 64 channels"),
+    Network("rcan", "rcan", 5, 64, 1e-3, "RCAN, 10 groups of 5 blocks of 64 channels"),
+    Network("rdn", "rdn", 8, 64, 1e-3, "RDN, 8 dense blocks with a growth of 64 channels"),
+)
 ZOO = tuple(
-    Entry(name, architecture, scale, f"{name}-x{scale}.safetensors", description)
-    for name, architecture, description in (
-        ("edsr", "edsr", "EDSR, 16 blocks of 64 channels"),
-        ("edsr-small", "edsr", "EDSR, 8 blocks of 32 channels: the fastest"),
-        ("srresnet", "srresnet", "SRResNet, 16 blocks of 64 channels"),
-        ("rcan", "rcan", "RCAN, 10 groups of 5 blocks of 64 channels, with attention"),
-        ("rdn", "rdn", "RDN, 8 dense blocks with a growth of 64 channels"),
-    )
+    Entry(network.name, network.architecture, scale, network.description)
+    for network in NETWORKS
     for scale in SCALES
 )
 

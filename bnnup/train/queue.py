@@ -1,11 +1,12 @@
 """Everything that is to be trained, in order, by one command that may be killed at any time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bnnup.measure.benchmark import benchmark, mean
 from bnnup.model.file import Model, load_model, save_model
+from bnnup.model.zoo import NETWORKS, Network
 from bnnup.train.loop import MODEL, Trainer
 from bnnup.train.settings import Settings
 from bnnup.upscale.upscaler import Upscaler
@@ -18,44 +19,31 @@ ORIGIN = {
 }
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network to train at every scale: ×2 from scratch, ×3 and ×4 from the ×2 body."""
-
-    name: str
-    architecture: str
-    blocks: int
-    channels: int
-    learning_rate: float  # of the ×2 run
-
-    def settings(self, scale: int, base: Settings) -> Settings:
-        """``base`` for this network; its steps are those of the ×2 run, the others take half."""
-        settings = replace(
-            base,
-            architecture=self.architecture,
-            blocks=self.blocks,
-            channels=self.channels,
-            learning_rate=self.learning_rate,
-        )
-        if scale == 2:
-            return settings
-        return replace(
-            settings,
-            scale=scale,
-            steps=max(base.steps // 2, 1),
-            learning_rate=self.learning_rate * FROM_BODY,
-            real_weights=0.0,
-        )
-
-
-QUEUE = (
-    Network("edsr", "edsr", 16, 64, 1.5e-3),
-    Network("edsr-small", "edsr", 8, 32, 4e-3),
-    Network("srresnet", "srresnet", 16, 64, 1.5e-3),
-    Network("rcan", "rcan", 5, 64, 1e-3),
-    Network("rdn", "rdn", 8, 64, 1e-3),
-)
 SCALES = (2, 4, 3)
+
+
+def settings_for(network: Network, scale: int, base: Settings) -> Settings:
+    """``base`` for a network of the table.
+
+    Its steps are those of the ×2 run, from scratch; ×3 and ×4 begin with the ×2 body and
+    take half as many.
+    """
+    settings = replace(
+        base,
+        architecture=network.architecture,
+        blocks=network.blocks,
+        channels=network.channels,
+        learning_rate=network.learning_rate,
+    )
+    if scale == 2:
+        return settings
+    return replace(
+        settings,
+        scale=scale,
+        steps=max(base.steps // 2, 1),
+        learning_rate=network.learning_rate * FROM_BODY,
+        real_weights=0.0,
+    )
 
 
 def run_queue(
@@ -66,7 +54,7 @@ def run_queue(
     base: Settings,
     validate_every: int,
     bench: Path | None = None,
-    networks: tuple[Network, ...] = QUEUE,
+    networks: tuple[Network, ...] = NETWORKS,
     compile_step: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
@@ -78,7 +66,7 @@ def run_queue(
     for network in networks:
         for scale in SCALES:
             name = f"{network.name}-x{scale}"
-            settings = network.settings(scale, base)
+            settings = settings_for(network, scale, base)
             body = None if scale == 2 else runs / f"{network.name}-x2-{base.steps}"
             run = runs / f"{name}-{base.steps}"
             report(f"{name}: {settings.steps} steps in {run}")
