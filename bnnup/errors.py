@@ -48,6 +48,11 @@ class StoppedError(Exception):
     """Nobody wants the result any more; never shown."""
 
 
+def how_to_install(extra: str) -> str:
+    """How to get an optional part of the package, from the registry or from a clone."""
+    return f"pip install 'bnnup[{extra}]', or in a clone pip install '.[{extra}]'"
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether a full disk or a quota is behind an error."""
     while error is not None:

@@ -1,5 +1,6 @@
 """Upscaling arrays and images: same kind back, exact sizes, and tiles that nobody can see."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bnnup
-from bnnup.errors import ModelNotFoundError
+from bnnup.errors import BackendError, ModelNotFoundError
 from bnnup.model.file import Model
 from bnnup.model.program import Bicubic, Convolution, PixelShuffle, Program
 from bnnup.pixels import transparency
@@ -335,3 +336,19 @@ def test_progress_reaches_the_total(models: dict[int, Model], tile: int | None) 
     done = [done for done, _ in calls]
     assert done == sorted(set(done))
     assert done[-1] == 23 * 31
+
+
+def test_the_backend_can_be_chosen(model_files: Path) -> None:
+    """Torch sums in float64: the engine's floats may round otherwise, by a hair."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    luma = np.random.default_rng(1).random((20, 30), np.float32)
+    path = str(model_files / "tiny-x2.safetensors")
+    engine, torch = (bnnup.load(path, scale=2, backend=name) for name in ("engine", "torch"))
+    assert engine.backend.name.startswith("engine, ")
+    assert torch.backend.name in ("torch, cpu", "torch, cuda")
+    np.testing.assert_allclose(engine.enlarge(luma), torch.enlarge(luma), atol=1e-5)
+
+
+def test_an_unknown_backend(model_files: Path) -> None:
+    with pytest.raises(BackendError, match="known: engine, torch"):
+        bnnup.load(str(model_files / "tiny-x2.safetensors"), scale=2, backend="abacus")

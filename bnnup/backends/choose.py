@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnup.errors import BackendError
+from bnnup.errors import BackendError, how_to_install
 from bnnup.model.file import Model
 from bnnup.pixels import bicubic, color
 from bnnup.pixels.color import Sample
@@ -14,6 +14,10 @@ try:
     from bnnup.backends import engine as engine
 except ImportError:  # installed without a compiler
     engine = None  # type: ignore[assignment]
+
+
+BACKENDS = ("engine", "torch")
+BUILD = "install a C++ compiler, and bnnup again"
 
 
 class Backend(Protocol):
@@ -33,24 +37,33 @@ class Backend(Protocol):
         ...
 
 
-def choose_backend(model: Model, threads: int | None = None) -> Backend:
-    """The engine, or torch where there is none; BackendError where there is neither.
+def choose_backend(
+    model: Model, threads: int | None = None, *, backend: str | None = None
+) -> Backend:
+    """What ``backend`` names, "engine" or "torch"; None: the engine, or torch where it is missing.
 
-    ``threads`` are by default as many as the process has cores.
+    ``threads`` are by default as many as the process has cores; torch takes a GPU
+    instead where it finds one. BackendError where what is wanted is not installed.
     """
-    if engine is not None:
-        try:
-            return engine.Engine(model, threads)
-        except ValueError as error:  # BNNUP_KERNEL names a kernel that does not run here
-            raise BackendError(str(error)) from error
+    if backend not in (None, *BACKENDS):
+        raise BackendError(f"no backend {backend!r}; known: {', '.join(BACKENDS)}")
+    if backend == "torch" or (backend is None and engine is None):
+        return _load_torch(model, threads)
+    if engine is None:
+        raise BackendError(f"bnnup was installed without its engine: {BUILD}")
     try:
-        from bnnup.backends.torch import TorchBackend
+        return engine.Engine(model, threads)
+    except ValueError as error:  # BNNUP_KERNEL names a kernel that does not run here
+        raise BackendError(str(error)) from error
+
+
+def _load_torch(model: Model, threads: int | None) -> Backend:
+    try:
+        from bnnup.backends.torch import TorchBackend, find_device
     except ModuleNotFoundError as error:
-        raise BackendError(
-            "nothing can run the network: bnnup was installed without a compiler, and so without "
-            "its engine; install a C++ compiler and bnnup again, or 'pip install bnnup[torch]'"
-        ) from error
-    return TorchBackend(model, threads=threads)
+        instead = "" if engine is not None else f"the engine is missing, too: {BUILD}; or "
+        raise BackendError(f"torch is not installed; {instead}{how_to_install('torch')}") from error
+    return TorchBackend(model, find_device(), threads=threads)
 
 
 def enlarge(

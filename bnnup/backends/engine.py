@@ -21,8 +21,8 @@ try:  # by name, because type checkers read the sources, where it is not built
     _native: Any = importlib.import_module("bnnup._native")
 except ImportError as error:
     error.add_note(
-        "bnnup was installed without its engine: install a C++ compiler, then "
-        "'pip install --force-reinstall --no-deps bnnup'; or 'pip install bnnup[torch]'"
+        "bnnup was installed without its engine: install a C++ compiler, then bnnup again with "
+        "pip's --force-reinstall and --no-deps"
     )
     raise
 

@@ -19,10 +19,13 @@ from bnnup.model.file import Model
 from bnnup.pixels.bicubic import phases
 
 
+def find_device() -> str:
+    """A GPU with CUDA or ROCm, or else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class TorchBackend:
     """A network ready to run on one device."""
-
-    name = "torch"
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class TorchBackend:
             torch.set_num_threads(threads)  # of the process: torch knows no other
         self.program = model.program
         self.device, self.dtype = torch.device(device), dtype
+        self.name = f"torch, {device}"
         self.parts = [self._load_parts(model, o) for o in model.program.operations]
 
     def _load_parts(self, model: Model, operation: program.Operation) -> dict[str, Tensor]:

@@ -28,12 +28,12 @@ def queue(
     compile_step: CompileStep = False,
 ) -> None:
     """Train every network that is missing or unfinished. May be killed and started again."""
-    from bnnup.errors import TrainingError
+    from bnnup.errors import TrainingError, how_to_install
 
     try:
         from bnnup.train.queue import run_queue
     except ModuleNotFoundError as error:
-        raise TrainingError(f"{error}; training needs 'pip install bnnup[train]'") from error
+        raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
     run_queue(
         pictures,
         runs,

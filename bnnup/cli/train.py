@@ -63,12 +63,12 @@ def train(
     compile_step: CompileStep = False,
 ) -> None:
     """Train a network on a folder of pictures, or go on with a run."""
-    from bnnup.errors import TrainingError
+    from bnnup.errors import TrainingError, how_to_install
 
     try:
         from bnnup.train.loop import Trainer
     except ModuleNotFoundError as error:
-        raise TrainingError(f"{error}; training needs 'pip install bnnup[train]'") from error
+        raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
     settings = Settings(
         architecture=architecture,
         scale=scale,

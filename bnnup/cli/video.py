@@ -65,7 +65,7 @@ def video(
 
     The same command goes on where an earlier run was interrupted.
     """
-    from bnnup.errors import MediaError
+    from bnnup.errors import MediaError, how_to_install
     from bnnup.system import paths
     from bnnup.upscale.upscaler import load
 
@@ -81,7 +81,7 @@ def video(
         from bnnup.video.read import Cut
         from bnnup.video.segments import unfinished
     except ModuleNotFoundError as error:
-        raise MediaError(f"{error}; films need 'pip install bnnup[video]'") from error
+        raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     film, target = paths.to_path(source), paths.to_path(output)
     if not paths.exists(film) or paths.is_folder(film):
         raise typer.BadParameter(f"there is no film {source}")

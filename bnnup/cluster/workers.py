@@ -23,7 +23,15 @@ from typing import Any, Generic, Self, TypeVar
 
 from bnnup import __version__
 from bnnup.backends.choose import engine
-from bnnup.errors import BnnupError, ClusterError, FullError, MediaError, is_full, reason
+from bnnup.errors import (
+    BnnupError,
+    ClusterError,
+    FullError,
+    MediaError,
+    how_to_install,
+    is_full,
+    reason,
+)
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -58,7 +66,7 @@ def connected(address: str) -> Iterator[None]:
     Raises ClusterError if there is none.
     """
     if importlib.util.find_spec("ray") is None:
-        raise ClusterError("--cluster needs Ray: pip install 'bnnup[cluster]'")
+        raise ClusterError(f"clusters need Ray: {how_to_install('cluster')}")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray

@@ -35,19 +35,20 @@ def load(
     memory: int = MEMORY,
     threads: int | None = None,
     alpha: str = "network",
+    backend: str | None = None,
 ) -> "Upscaler":
     """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
 
     ``name`` is a path to a ``.safetensors`` file, a model's name, or a place on the Hub
     ("owner/repo", "owner/repo/file.safetensors@revision"); ``tile``, ``memory`` and
-    ``alpha`` are those of ``Upscaler``; ``threads`` are by default as many as the
-    process has cores. Raises ModelNotFoundError, HubError, WeightsError or BackendError.
+    ``alpha`` are those of ``Upscaler``; ``threads`` and ``backend`` ("engine" or "torch")
+    those of ``choose_backend``. Raises ModelNotFoundError, HubError, WeightsError or BackendError.
     """
     model = load_model(find_model(name, scale))
     if model.program.scale != scale:
         raise ModelNotFoundError(f"{name} enlarges ×{model.program.scale}, not ×{scale}")
-    backend = choose_backend(model, threads)
-    return Upscaler(model, backend=backend, tile=tile, memory=memory, alpha=alpha)
+    ready = choose_backend(model, threads, backend=backend)
+    return Upscaler(model, backend=ready, tile=tile, memory=memory, alpha=alpha)
 
 
 class Upscaler:
