@@ -19,10 +19,12 @@ from bnnup.measure import metrics
 from bnnup.model.file import load_model
 from bnnup.model.zoo import Network
 from bnnup.pixels import bicubic
-from bnnup.train.data import WHITE, PatchPool, hold_out, list_pictures, read_pair
+from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
+from bnnup.train.degrade import CASES
+from bnnup.train.latent import read_latent, save_latent
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
 from bnnup.train.queue import run_queue
-from bnnup.train.settings import Settings
+from bnnup.train.settings import VARIANTS, Settings, size_of
 
 TINY = Settings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
@@ -104,7 +106,7 @@ def test_schedule_by_minutes_ignores_steps():
 
 
 def trained(settings: Settings, pictures: Path, run: Path, **options: float) -> Trainer:
-    trainer = Trainer(settings, pictures, run)
+    trainer = Trainer(settings, [pictures], run)
     trainer.train(validate_every=4, **options)
     return trainer
 
@@ -127,9 +129,11 @@ def test_an_interrupted_run_saves_and_goes_on(pictures: Path, tmp_path: Path):
     code = f"""
 import os, signal
 from pathlib import Path
+from bnnup.train.degrade import CASES
+from bnnup.train.latent import read_latent, save_latent
 from bnnup.train.loop import Trainer
-from bnnup.train.settings import Settings
-trainer = Trainer({TINY!r}, Path({str(pictures)!r}), Path({str(tmp_path)!r}))
+from bnnup.train.settings import VARIANTS, Settings, size_of
+trainer = Trainer({TINY!r}, [Path({str(pictures)!r})], Path({str(tmp_path)!r}))
 advance = trainer._advance
 def terminated_in_step_3():
     if trainer.step == 2:
@@ -140,7 +144,7 @@ trainer.train(validate_every=100)
 """
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert "KeyboardInterrupt" in result.stderr
-    assert Trainer(TINY, pictures, tmp_path).step == 3
+    assert Trainer(TINY, [pictures], tmp_path).step == 3
 
 
 def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(pictures: Path, tmp_path: Path):
@@ -150,7 +154,7 @@ def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(pictures: Path,
     assert [row["step"] for row in rows] == ["4", "8", "12"]
     assert [row["weights"] for row in rows] == ["binary"] * 3
     model = load_model(tmp_path / MODEL)
-    ((high, low),) = trainer.validation
+    ((high, low),) = trainer.validation["clean"]
     result = TorchBackend(model).run(low / np.float32(WHITE)).clip(0, 1)
     luma = [np.rint(16 + 219 * plane)[2:-2, 2:-2] for plane in (result, high / WHITE)]
     best = max(float(row["psnr"]) for row in rows)
@@ -160,7 +164,7 @@ def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(pictures: Path,
 def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
     body = trained(TINY, pictures, tmp_path / "x2").network.state_dict()
     settings = replace(TINY, scale=3)
-    network = Trainer(settings, pictures, tmp_path / "x3", initial=tmp_path / "x2").network
+    network = Trainer(settings, [pictures], tmp_path / "x3", initial=tmp_path / "x2").network
     for name, tensor in network.state_dict().items():
         if not name.startswith("tail"):
             assert torch.equal(tensor, body[name]), name
@@ -170,7 +174,7 @@ def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
 def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path):
     trained(TINY, pictures, tmp_path, stop_after=0)
     with pytest.raises(TrainingError, match=r"learning_rate = 0\.0015, not 0\.5"):
-        Trainer(replace(TINY, learning_rate=0.5), pictures, tmp_path)
+        Trainer(replace(TINY, learning_rate=0.5), [pictures], tmp_path)
 
 
 def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
@@ -179,14 +183,14 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
     with pytest.raises(TrainingError, match="hold out 4 of 4"):
         hold_out(list_pictures(pictures), 4)
     with pytest.raises(TrainingError, match="known: edsr"):
-        Trainer(replace(TINY, architecture="vgg"), pictures, tmp_path / "run")
+        Trainer(replace(TINY, architecture="vgg"), [pictures], tmp_path / "run")
     with pytest.raises(TrainingError, match="bf16 or no"):
         Settings(precision="fp8")
     with pytest.raises(TrainingError, match="warm_up"):
         Settings(warm_up=1.0)
     (tmp_path / CHECKPOINT).write_bytes(b"junk")
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        Trainer(TINY, pictures, tmp_path)
+        Trainer(TINY, [pictures], tmp_path)
     (tmp_path / "broken.png").write_bytes(b"junk")
     with pytest.raises(TrainingError, match="cannot read"):
         read_pair(tmp_path / "broken.png", 2)
@@ -201,7 +205,7 @@ def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(pictures: Pat
         lines.clear()
         base = replace(TINY, steps=6)
         options = {"validate_every": 2, "networks": (network,), "report": lines.append}
-        run_queue(pictures, runs, weights, base=base, **options)
+        run_queue([pictures], runs, weights, base=base, **options)
         return lines
 
     assert sum("bundled" in line for line in run()) == 3
@@ -225,3 +229,65 @@ def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_pat
     assert "resumed at step 1" in resumed.output
     assert "finished after 6 steps" in resumed.output
     assert load_model(tmp_path / "run" / MODEL).program.scale == 2
+
+
+def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path):
+    """Damaged variants are made once, and every kind of damage is validated."""
+    settings = replace(TINY, trained_for="real")
+    run = tmp_path / "runs" / "real"
+    trainer = trained(settings, pictures, run)
+    (kept,) = (tmp_path / "runs" / "pools").iterdir()
+    made = kept.stat().st_mtime_ns
+    assert trainer.pool.low.shape[0] == VARIANTS["real"]
+    with (run / LOG).open() as file:
+        (*_, row) = csv.DictReader(file)
+    scores = [float(row[case]) for case in CASES]
+    assert float(row["psnr"]) == pytest.approx(np.mean(scores), abs=1e-3)
+    assert load_model(run / MODEL).about["trained_for"] == "real"
+    again = Trainer(settings, [pictures], run)
+    assert kept.stat().st_mtime_ns == made
+    assert torch.equal(again.pool.low, trainer.pool.low)
+
+
+def test_a_quarter_of_the_patches_is_clean(pictures: Path):
+    pool = PatchPool.load(list_pictures(pictures), 2, 8, torch.device("cpu"), variants=3)
+    clean = PatchPool.load(list_pictures(pictures), 2, 8, torch.device("cpu"))
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    (low, high), (clean_low, clean_high) = (
+        p.sample(2000, 8, g) for p, g in zip((pool, clean), generators, strict=True)
+    )
+    assert torch.equal(high, clean_high), "the same places, damaged or not"
+    share = (low == clean_low).all((1, 2, 3)).float().mean().item()
+    assert share == pytest.approx(CLEAN, abs=0.05)
+
+
+def test_starting_from_a_model_file_computes_the_same(pictures: Path, tmp_path: Path):
+    """From signs alone: up to the rounding of what batch norm folds away."""
+    trained(TINY, pictures, tmp_path / "first")
+    model = load_model(tmp_path / "first" / MODEL)
+    start = tmp_path / "first" / MODEL
+    trainer = Trainer(TINY, [pictures], tmp_path / "second", initial=start)
+    network = trainer.network.eval()
+    luma = np.random.default_rng(0).random((20, 24), np.float32)
+    ours = network(torch.from_numpy(luma)[None, None])[0, 0].detach().numpy()
+    np.testing.assert_allclose(ours, TorchBackend(model).run(luma), atol=1e-4)
+    with pytest.raises(TrainingError, match="another architecture, size or scale"):
+        Trainer(replace(TINY, channels=16), [pictures], tmp_path / "third", initial=start)
+
+
+def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path):
+    trainer = trained(TINY, pictures, tmp_path)
+    weight = trainer.network.body[0].weight
+    with torch.no_grad():
+        weight[0, 0, 0] = -1e-12  # less than float16 can hold
+    save_latent(trainer.network, tmp_path / "latent.safetensors")
+    read = read_latent(tmp_path / "latent.safetensors")
+    for name, tensor in trainer.network.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(read[name], tensor, rtol=1e-3, atol=1e-4)
+    assert torch.equal(read["body.0.weight"] >= 0, weight >= 0)
+
+
+def test_the_architecture_gives_the_size():
+    assert size_of("rcan") == {"blocks": 5, "channels": 64}
+    assert size_of("rcan", channels=32) == {"blocks": 5, "channels": 32}

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from bnnup.cli.upscale import Scale
-from bnnup.train.settings import Settings
+from bnnup.train.settings import Settings, size_of
 
 Pictures = Annotated[
-    Path,
-    typer.Argument(metavar="PICTURES", exists=True, file_okay=False, help="Folder of originals."),
+    list[Path],
+    typer.Argument(
+        metavar="PICTURES...", exists=True, file_okay=False, help="Folders of originals."
+    ),
 ]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps between validations.")]
 CompileStep = Annotated[
@@ -25,10 +27,16 @@ def train(
     ],
     scale: Scale = 2,
     architecture: Annotated[str, typer.Option(help="The backbone.")] = Settings.architecture,
-    blocks: Annotated[int, typer.Option(min=1, help="Residual blocks.")] = Settings.blocks,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, help="Blocks; by default the architecture's.")
+    ] = None,
     channels: Annotated[
-        int, typer.Option(min=1, help="Channels of the features.")
-    ] = Settings.channels,
+        int | None,
+        typer.Option(min=1, help="Channels of the features; by default the architecture's."),
+    ] = None,
+    trained_for: Annotated[
+        str, typer.Option("--for", help="clean reductions, or real pictures: damaged ones, too.")
+    ] = Settings.trained_for,
     steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = Settings.steps,
     minutes: Annotated[
         float | None, typer.Option(help="Fit the schedule into this much training time instead.")
@@ -56,24 +64,33 @@ def train(
     validate_every: ValidateEvery = 1000,
     precision: Annotated[str, typer.Option(help="bf16, or 'no' for float32.")] = Settings.precision,
     seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = Settings.seed,
+    frozen_statistics: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the run, at its end, on batch norm's averages."),
+    ] = Settings.frozen_statistics,
     initial: Annotated[
-        Path | None,
-        typer.Option("--from", exists=True, help="Start from this run: a ×2 body for ×3 and ×4."),
+        str | None,
+        typer.Option(
+            "--from",
+            help="Start from this run, checkpoint, latent or model file, or known model.",
+        ),
     ] = None,
     compile_step: CompileStep = False,
 ) -> None:
-    """Train a network on a folder of pictures, or go on with a run."""
+    """Train a network on folders of pictures, or continue a run.
+
+    --from edsr fine-tunes the bundled network on your pictures.
+    """
     from bnnup.errors import TrainingError, how_to_install
 
     try:
-        from bnnup.train.loop import Trainer
+        from bnnup.train.loop import Trainer, find_initial
     except ModuleNotFoundError as error:
         raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
     settings = Settings(
         architecture=architecture,
         scale=scale,
-        blocks=blocks,
-        channels=channels,
+        **size_of(architecture, blocks, channels),
         steps=steps,
         minutes=minutes,
         batch=batch,
@@ -84,9 +101,12 @@ def train(
         held_out=held_out,
         precision=precision,
         seed=seed,
+        trained_for=trained_for,
+        frozen_statistics=frozen_statistics,
     )
+    start = None if initial is None else find_initial(initial, scale)
     trainer = Trainer(
-        settings, pictures, run, initial=initial, compile_step=compile_step, report=typer.echo
+        settings, pictures, run, initial=start, compile_step=compile_step, report=typer.echo
     )
     seconds = None if stop_after is None else 60 * stop_after
     trainer.train(validate_every=validate_every, stop_after=seconds)

@@ -11,7 +11,8 @@ DEFAULT = "edsr"
 class Network:
     """A network known by name, and the recipe by which it is trained at every scale.
 
-    ``learning_rate`` is Adam's at the peak of a ×2 run from scratch.
+    ``learning_rate`` is Adam's at the peak of a ×2 run from scratch. A network that is
+    ``trained_for`` real pictures, with the damage that these have, starts from ``body``.
     """
 
     name: str
@@ -20,6 +21,8 @@ class Network:
     channels: int
     learning_rate: float
     description: str
+    trained_for: str = "clean"
+    body: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,17 @@ class Entry:
         return path if path.is_file() else None
 
 
+def _real(body: str, blocks: int, channels: int, learning_rate: float) -> Network:
+    description = f"{body}, for pictures with JPEG's or other damage"
+    name = f"{body}-real"
+    return Network(name, "edsr", blocks, channels, learning_rate, description, "real", body)
+
+
 NETWORKS = (
     Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels"),
     Network("edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"),
+    _real("edsr", 16, 64, 1e-3),
+    _real("edsr-small", 8, 32, 2e-3),
     Network("srresnet", "srresnet", 16, 64, 1.5e-3, "SRResNet, 16 blocks of 64 channels"),
     Network("rcan", "rcan", 5, 64, 1e-3, "RCAN, 10 groups of 5 blocks of 64 channels"),
     Network("rdn", "rdn", 8, 64, 1e-3, "RDN, 8 dense blocks with a growth of 64 channels"),

@@ -146,14 +146,18 @@ class BinaryConvolution(Layer):
         self.activation = RPReLU(out_channels) if activation == "rprelu" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight if self.real_weights else sign_weight(self.weight)
-        signs = replicate_pad(sign_activation(x), self.border)
-        y: Tensor = self.norm(functional.conv2d(signs, weight))
+        y: Tensor = self.norm(self.sums(x))
         if self.skip != "none":
             y = y + skip(x, y.shape[1], self.skip)
         if self.activation is not None:
             y = self.activation(y)
         return y
+
+    def sums(self, x: Tensor) -> Tensor:
+        """The convolution alone, before batch norm."""
+        weight = self.weight if self.real_weights else sign_weight(self.weight)
+        signs = replicate_pad(sign_activation(x), self.border)
+        return functional.conv2d(signs, weight)
 
     def operation(self, name: str, source: str) -> program.Operation:
         out_channels, _, kernel, _ = self.weight.shape

@@ -5,9 +5,13 @@ the network; a batch is one gather with computed indices. So a step waits for
 arithmetic only, not for a data loader.
 """
 
+import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,21 +21,30 @@ from torch import Tensor
 
 from bnnup.errors import TrainingError
 from bnnup.measure.originals import ORIGINALS, originals_in
-from bnnup.pixels import bicubic, color
+from bnnup.pixels import bicubic
+from bnnup.system.files import replacing
+from bnnup.train.degrade import Damage, degrade, luma_of
 
 WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
+Plane = NDArray[np.int16]
+Arrays = dict[str, NDArray[Any]]
+
+CLEAN = 0.25  # of the patches, where pictures are damaged
+VERSION = 1  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Pictures directly inside a folder, in order of name."""
-    if not folder.is_dir():
-        raise TrainingError(f"{folder} is not a folder of pictures")
-    paths = originals_in(folder)
-    if not paths:
-        raise TrainingError(
-            f"no pictures in {folder}; known endings: {', '.join(sorted(ORIGINALS))}"
-        )
+def list_pictures(*folders: Path) -> list[Path]:
+    """Pictures directly inside each folder, in order of name."""
+    paths: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrainingError(f"{folder} is not a folder of pictures")
+        found = originals_in(folder)
+        if not found:
+            known = ", ".join(sorted(ORIGINALS))
+            raise TrainingError(f"no pictures in {folder}; known endings: {known}")
+        paths += found
     return paths
 
 
@@ -44,14 +57,10 @@ def hold_out(paths: list[Path], count: int) -> tuple[list[Path], list[Path]]:
     return training, [paths[i] for i in sorted(held)]
 
 
-def read_pair(
-    path: Path, scale: int, side: int | None = None
-) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Luma of one picture and of its reduction: (sH, sW) and (H, W) int16, white = WHITE.
+def read_original(path: Path, scale: int, side: int | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) R'G'B', cropped at right and bottom to a multiple of the scale.
 
-    The picture is cropped at right and bottom to a multiple of the scale, and to the
-    central ``side`` pixels if given. The reduction is made of the 8-bit colours, as
-    the benchmarks' is.
+    With ``side``, only the central pixels, at most so many each way.
     """
     try:
         with Image.open(path) as image:
@@ -62,44 +71,97 @@ def read_pair(
         top, left = (max(0, (length - side) // 2) for length in rgb.shape[:2])
         rgb = rgb[top : top + side, left : left + side]
     height, width = (length - length % scale for length in rgb.shape[:2])
-    rgb = rgb[:height, :width]
-    return _fixed(rgb), _fixed(bicubic.reduce(rgb, scale))
+    return rgb[:height, :width]
 
 
-def _fixed(rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
-    luma = color.luma(rgb.astype(np.float32) / np.float32(255))
-    return np.rint(luma * WHITE).astype(np.int16)
+def read_pair(
+    path: Path, scale: int, side: int | None = None, damage: Damage = luma_of
+) -> tuple[Plane, Plane]:
+    """Luma of one picture and of its reduction: (sH, sW) and (H, W) int16, white = WHITE.
+
+    The reduction is made of the 8-bit colours, as the benchmarks' is, and then damaged.
+    """
+    original = read_original(path, scale, side)
+    return _fixed(luma_of(original)), _fixed(damage(bicubic.reduce(original, scale)))
+
+
+def _fixed(luma: NDArray[np.float32]) -> Plane:
+    """Films reach a little below black and above white."""
+    return np.rint(luma * WHITE).clip(-WHITE // 4, np.iinfo(np.int16).max).astype(np.int16)
+
+
+def read_variants(path: Path, scale: int, variants: int, seed: int) -> tuple[Plane, Plane]:
+    """Luma of a picture, (sH, sW), and of its reductions, (variants, H, W), the first clean.
+
+    The same for the same name and seed, whatever other pictures there are.
+    """
+    original = read_original(path, scale)
+    digest = hashlib.blake2b(path.name.encode(), digest_size=8).digest()
+    lows = [luma_of(bicubic.reduce(original, scale))]
+    for variant in range(1, variants):
+        key = (seed, int.from_bytes(digest, "little"), scale, variant)
+        lows.append(degrade(original, scale, np.random.default_rng(key)))
+    return _fixed(luma_of(original)), np.stack([_fixed(low) for low in lows])
 
 
 @dataclass(frozen=True)
 class PatchPool:
-    """Every training picture at both sizes, and where each begins."""
+    """Every training picture at both sizes, and where each begins.
+
+    With several variants, the first of which is undamaged, ``CLEAN`` of the patches are.
+    """
 
     scale: int
     high: Tensor  # (sum of s²·H·W,) int16
-    low: Tensor  # (sum of H·W,) int16
+    low: Tensor  # (variants, sum of H·W) int16
     start: Tensor  # (pictures,) int64, in low; s² times that in high
     height: Tensor  # (pictures,) int64, low resolution
     width: Tensor  # (pictures,) int64, low resolution
 
     @classmethod
-    def load(cls, paths: list[Path], scale: int, patch: int, device: torch.device) -> "PatchPool":
-        """Decodes the pictures; those smaller than a patch are left out."""
-        with ThreadPoolExecutor() as pool:
-            pairs = list(pool.map(lambda path: read_pair(path, scale), paths))
-        pairs = [pair for pair in pairs if min(pair[1].shape) >= patch]
-        if not pairs:
-            raise TrainingError(f"no picture is as large as a patch of {patch * scale} pixels")
-        sizes = torch.tensor([low.shape for _, low in pairs])
+    def load(
+        cls,
+        paths: list[Path],
+        scale: int,
+        patch: int,
+        device: torch.device,
+        *,
+        variants: int = 1,
+        seed: int = 0,
+        cache: Path | None = None,
+    ) -> "PatchPool":
+        """Decodes the pictures; those smaller than a patch are left out.
+
+        What damaging takes minutes for is kept in the folder ``cache``.
+        """
+        if cache is None:
+            arrays = _decode(paths, scale, variants, seed)
+        else:
+            kept = cache / f"{_fingerprint(paths, scale, variants, seed)}.npz"
+            arrays = _kept(kept, lambda: _decode(paths, scale, variants, seed))
+        return cls._of(arrays, scale, patch).to(device)
+
+    @classmethod
+    def _of(cls, arrays: Arrays, scale: int, patch: int) -> "PatchPool":
+        sizes = torch.from_numpy(arrays["sizes"])
         areas = sizes.prod(1)
-        return cls(
-            scale,
-            torch.from_numpy(np.concatenate([high.ravel() for high, _ in pairs])).to(device),
-            torch.from_numpy(np.concatenate([low.ravel() for _, low in pairs])).to(device),
-            (areas.cumsum(0) - areas).to(device),
-            sizes[:, 0].to(device),
-            sizes[:, 1].to(device),
-        )
+        start = areas.cumsum(0) - areas
+        large = sizes.min(1).values >= patch
+        if not large.any():
+            raise TrainingError(f"no picture is as large as a patch of {patch * scale} pixels")
+        low, high = torch.from_numpy(arrays["low"]), torch.from_numpy(arrays["high"])
+        if not large.all():
+            parts = list(zip(start[large].tolist(), areas[large].tolist(), strict=True))
+            low = torch.cat([low[:, a : a + n] for a, n in parts], 1)
+            high = torch.cat([high[a * scale**2 : (a + n) * scale**2] for a, n in parts])
+            sizes, areas = sizes[large], areas[large]
+            start = areas.cumsum(0) - areas
+        return cls(scale, high, low, start, sizes[:, 0].clone(), sizes[:, 1].clone())
+
+    def to(self, device: torch.device) -> "PatchPool":
+        """The same in a device's memory."""
+        parts = (self.high, self.low, self.start, self.height, self.width)
+        return PatchPool(self.scale, *(part.to(device) for part in parts))
 
     def sample(self, batch: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random patches, flipped and turned all eight ways, pictures weighted by area.
@@ -108,24 +170,58 @@ class PatchPool:
         (batch, 1, scale·patch, scale·patch), float32 in [0, 1].
         """
         device = self.low.device
-        random = torch.rand(6, batch, generator=generator, device=device, dtype=torch.float64)
-        picture = torch.searchsorted(self.start, (random[0] * len(self.low)).long(), right=True) - 1
+        random = torch.rand(8, batch, generator=generator, device=device, dtype=torch.float64)
+        variants, pixels = self.low.shape
+        picture = torch.searchsorted(self.start, (random[0] * pixels).long(), right=True) - 1
+        damaged = (random[6] >= CLEAN) & (variants > 1)
+        variant = torch.where(damaged, 1 + (random[7] * (variants - 1)).long(), 0)
         height, width = self.height[picture], self.width[picture]
         top = (random[1] * (height - patch + 1)).long()
         left = (random[2] * (width - patch + 1)).long()
-        flips = random[3:] < 0.5
+        flips = random[3:6] < 0.5
 
-        def crop(source: Tensor, scale: int) -> Tensor:
+        def crop(source: Tensor, first: Tensor, scale: int) -> Tensor:
             rows, columns = _patch_grid(flips, patch * scale)
             rows, columns = (
                 rows + (top * scale)[:, None, None],
                 columns + (left * scale)[:, None, None],
             )
-            first = (self.start[picture] * scale**2)[:, None, None]
-            index = first + rows * (width * scale)[:, None, None] + columns
+            index = first[:, None, None] + rows * (width * scale)[:, None, None] + columns
             return source[index].unsqueeze(1).float() / WHITE
 
-        return crop(self.low, 1), crop(self.high, self.scale)
+        first = self.start[picture]
+        low = crop(self.low.view(-1), first + variant * pixels, 1)
+        return low, crop(self.high, first * self.scale**2, self.scale)
+
+
+def _decode(paths: list[Path], scale: int, variants: int, seed: int) -> Arrays:
+    with ThreadPoolExecutor() as pool:
+        read = partial(read_variants, scale=scale, variants=variants, seed=seed)
+        pictures = list(pool.map(read, paths))
+    return {
+        "sizes": np.array([low.shape[1:] for _, low in pictures], np.int64),
+        "high": np.concatenate([high.ravel() for high, _ in pictures]),
+        "low": np.concatenate([low.reshape(variants, -1) for _, low in pictures], axis=1),
+    }
+
+
+def _kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
+    """What is kept in a file, which is made where it is missing."""
+    if path.exists():
+        with np.load(path) as file:
+            return dict(file)
+    arrays = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    return arrays
+
+
+def _fingerprint(paths: list[Path], scale: int, variants: int, seed: int) -> str:
+    files = [(path.name, path.stat().st_size) for path in paths]
+    return hashlib.blake2b(
+        repr((files, scale, variants, seed, VERSION)).encode(), digest_size=8
+    ).hexdigest()
 
 
 def _patch_grid(flips: Tensor, side: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,29 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnup.errors import TrainingError
+from bnnup.errors import TrainingError, WeightsError
 from bnnup.measure import metrics
-from bnnup.model.file import Model, save_model
+from bnnup.model.file import Model, load_model, save_model
+from bnnup.model.find import find_model
+from bnnup.model.zoo import bundled_folder, entries_named
 from bnnup.nn import ARCHITECTURES, export
 from bnnup.nn.layers import BinaryConvolution
-from bnnup.train.data import VALIDATION_SIDE, WHITE, PatchPool, hold_out, list_pictures, read_pair
-from bnnup.train.settings import Settings
+from bnnup.train.data import (
+    VALIDATION_SIDE,
+    WHITE,
+    PatchPool,
+    Plane,
+    hold_out,
+    list_pictures,
+    read_pair,
+)
+from bnnup.train.degrade import CASES, luma_of
+from bnnup.train.latent import read_latent, restore, save_latent
+from bnnup.train.settings import VARIANTS, Settings
 
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
+LATENT = "latent.safetensors"
+CALIBRATION = 32  # patches that batch norm's statistics are measured on, of a model file
 
 
 class Objective(nn.Module):
@@ -50,13 +64,14 @@ class Trainer:
     """One run in one folder. Making a Trainer resumes what the folder holds.
 
     Writes ``checkpoint.pt``, ``log.csv`` and, whenever validation improves with
-    binary weights, ``model.safetensors``.
+    binary weights, ``model.safetensors`` and ``latent.safetensors``. ``initial`` is a run,
+    a checkpoint, latent weights, or a model file.
     """
 
     def __init__(
         self,
         settings: Settings,
-        pictures: Path,
+        pictures: Sequence[Path],
         run: Path,
         *,
         initial: Path | None = None,
@@ -67,9 +82,20 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=settings.precision)
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
+        folders = [hold_out(list_pictures(folder), settings.held_out) for folder in pictures]
+        self.pool = PatchPool.load(
+            [path for training, _ in folders for path in training],
+            settings.scale,
+            settings.patch,
+            self.device,
+            variants=VARIANTS[settings.trained_for],
+            seed=settings.seed,
+            cache=run.parent / "pools" if settings.trained_for != "clean" else None,
+        )
+        self.validation = validation_pairs(settings, [path for _, held in folders for path in held])
         network = build(settings)
         if initial is not None and not (run / CHECKPOINT).exists():
-            start_from(network, initial)
+            start_from(network, initial, self._calibration)
         network = network.to(self.device)
         # torch's stubs lack this overload, which its documentation names.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -83,9 +109,6 @@ class Trainer:
         run.mkdir(parents=True, exist_ok=True)
         if (run / CHECKPOINT).exists():
             self._resume()
-        training, validation = hold_out(list_pictures(pictures), settings.held_out)
-        self.pool = PatchPool.load(training, settings.scale, settings.patch, self.device)
-        self.validation = [read_pair(p, settings.scale, VALIDATION_SIDE) for p in validation]
 
     def train(self, *, validate_every: int, stop_after: float | None = None) -> None:
         """Runs to the end of the schedule, or for ``stop_after`` seconds.
@@ -128,6 +151,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(self.progress)
         self.network.train()
+        if self.progress >= 1 - settings.frozen_statistics:
+            freeze_statistics(self.network)
         low = low.contiguous(memory_format=torch.channels_last)
         loss: Tensor = self.objective(low, high)
         self.accelerator.backward(loss)
@@ -136,9 +161,19 @@ class Trainer:
         self.step += 1
         return loss.detach().clone()  # a CUDA graph writes its loss to one place
 
+    def _calibration(self) -> Tensor:
+        """Small patches, (N, 1, patch, patch) luma."""
+        generator = torch.Generator(self.device).manual_seed(self.settings.seed)
+        low, _ = self.pool.sample(CALIBRATION, self.settings.patch, generator)
+        return low.cpu()
+
     def _validate(self, loss: float) -> None:
         real = self.progress < self.settings.real_weights
-        psnr = validate(self.network, self.validation, self.settings.scale)
+        scores = {
+            case: validate(self.network, pairs, self.settings.scale)
+            for case, pairs in self.validation.items()
+        }
+        psnr = float(np.mean(list(scores.values())))
         rate = self.settings.rate(self.progress)
         stage = "real" if real else "binary"
         if not self.accelerator.is_main_process:
@@ -146,6 +181,7 @@ class Trainer:
         self.report(
             f"step {self.step}  {self.seconds / 60:.1f} min  {stage} weights  rate {rate:.2e}  "
             f"loss {loss:.5f}  validation {psnr:.3f} dB"
+            + "".join(f"  {case} {score:.2f}" for case, score in scores.items() if len(scores) > 1)
         )
         row = [
             self.step,
@@ -154,11 +190,14 @@ class Trainer:
             f"{rate:.3e}",
             f"{loss:.6f}",
             f"{psnr:.4f}",
+            *(f"{score:.4f}" for score in scores.values()),
         ]
-        _append(self.run / LOG, ["step", "seconds", "weights", "rate", "loss", "psnr"], row)
+        header = ["step", "seconds", "weights", "rate", "loss", "psnr", *scores]
+        _append(self.run / LOG, header, row)
         if not real and psnr > self.best:
             self.best = psnr
             save_model(self.model(), self.run / MODEL)
+            save_latent(self.network, self.run / LATENT)
 
     def model(self) -> Model:
         """The network as it is now, with where it comes from."""
@@ -171,9 +210,12 @@ class Trainer:
             "trained_seconds": round(self.seconds),
             "validation_psnr": round(self.best, 3),
         }
-        return Model(
-            program, tensors, {"architecture": settings.architecture, "training": training}
-        )
+        about = {
+            "architecture": settings.architecture,
+            "trained_for": settings.trained_for,
+            "training": training,
+        }
+        return Model(program, tensors, about)
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -193,7 +235,8 @@ class Trainer:
     def _resume(self) -> None:
         state = read_checkpoint(self.run / CHECKPOINT)
         mine, theirs = dataclasses.asdict(self.settings), state["settings"]
-        if changed := [name for name in mine if mine[name] != theirs.get(name)]:
+        theirs = dataclasses.asdict(Settings()) | theirs  # older runs lack what is new
+        if changed := [name for name in mine if mine[name] != theirs[name]]:
             name = changed[0]
             raise TrainingError(
                 f"{self.run} holds a run with {name} = {theirs.get(name)}, not {mine[name]}; "
@@ -214,10 +257,36 @@ def build(settings: Settings) -> nn.Module:
     return architecture(settings.scale, settings.blocks, settings.channels)
 
 
-def start_from(network: nn.Module, run: Path) -> None:
-    """Takes every tensor that fits from another run: a ×2 body for ×3 and ×4."""
-    path = run / CHECKPOINT if run.is_dir() else run
-    theirs, mine = read_checkpoint(path)["network"], network.state_dict()
+def find_initial(name: str, scale: int) -> Path:
+    """What a run may start from: a path, or a known model, by its latent weights if there are."""
+    if Path(name).exists():
+        return Path(name)
+    for entry in entries_named(name):
+        latent = bundled_folder() / "latent" / entry.file
+        if entry.scale == scale and latent.exists():
+            return latent
+    return find_model(name, scale)
+
+
+def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) -> None:
+    """Takes over a run, a checkpoint, latent weights or a model file.
+
+    Of the first three every tensor that fits is taken: a ×2 body for ×3 and ×4. A model
+    file must be of the same network; ``luma`` gives patches that its statistics are
+    measured on.
+    """
+    path = initial / CHECKPOINT if initial.is_dir() else initial
+    if path.suffix == ".safetensors":
+        try:
+            model = load_model(path)
+        except WeightsError:
+            theirs = read_latent(path)
+        else:
+            restore(network, model, luma())
+            return
+    else:
+        theirs = read_checkpoint(path)["network"]
+    mine = network.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
     if not fitting:
         raise TrainingError(f"nothing in {path} fits this network")
@@ -233,6 +302,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is not a readable checkpoint; name another run folder"
         ) from error
     return state
+
+
+def validation_pairs(settings: Settings, paths: list[Path]) -> dict[str, list[tuple[Plane, Plane]]]:
+    """Held-out pictures at both sizes, by what damaged the small ones."""
+    cases = CASES if settings.trained_for == "real" else {"clean": luma_of}
+    return {
+        name: [read_pair(path, settings.scale, VALIDATION_SIDE, damage) for path in paths]
+        for name, damage in cases.items()
+    }
+
+
+def freeze_statistics(network: nn.Module) -> None:
+    """Has batch norm use its averages, as it will after training (RepSR, ACM MM 2022)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
 
 
 def use_real_weights(network: nn.Module, real: bool) -> None:

@@ -1,13 +1,14 @@
 """Everything that is to be trained, in order, by one command that may be killed at any time."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bnnup.measure.benchmark import benchmark, mean
 from bnnup.model.file import Model, load_model, save_model
-from bnnup.model.zoo import NETWORKS, Network
-from bnnup.train.loop import MODEL, Trainer
+from bnnup.model.zoo import NETWORKS, SCALES, Network
+from bnnup.train.loop import LATENT, MODEL, Trainer
 from bnnup.train.settings import Settings
 from bnnup.upscale.upscaler import Upscaler
 
@@ -19,27 +20,35 @@ ORIGIN = {
 }
 
 
-SCALES = (2, 4, 3)
+# In which order networks are trained, by name and scale: the cheap ones first. What starts
+# from a body comes after it.
+ORDER = (
+    *(("edsr-small", 2), ("edsr-small-real", 2), ("edsr-small-real", 3), ("edsr-small-real", 4)),
+    *(("edsr-small", 3), ("edsr-small", 4), ("edsr", 2), ("edsr", 3), ("edsr", 4)),
+    *(("edsr-real", 2), ("edsr-real", 4), ("edsr-real", 3)),
+    *((name, scale) for name in ("srresnet", "rcan", "rdn") for scale in (2, 4, 3)),
+)
 
 
 def settings_for(network: Network, scale: int, base: Settings) -> Settings:
     """``base`` for a network of the table.
 
-    Its steps are those of the ×2 run, from scratch; ×3 and ×4 begin with the ×2 body and
-    take half as many.
+    Its steps are those of a ×2 run from scratch. What starts from a body takes half as
+    many, at a lower rate, and is binary from the first.
     """
     settings = replace(
         base,
         architecture=network.architecture,
+        scale=scale,
         blocks=network.blocks,
         channels=network.channels,
         learning_rate=network.learning_rate,
+        trained_for=network.trained_for,
     )
-    if scale == 2:
+    if scale == 2 and network.body is None:
         return settings
     return replace(
         settings,
-        scale=scale,
         steps=max(base.steps // 2, 1),
         learning_rate=network.learning_rate * FROM_BODY,
         real_weights=0.0,
@@ -47,7 +56,7 @@ def settings_for(network: Network, scale: int, base: Settings) -> Settings:
 
 
 def run_queue(
-    pictures: Path,
+    pictures: Sequence[Path],
     runs: Path,
     weights: Path,
     *,
@@ -60,35 +69,54 @@ def run_queue(
 ) -> None:
     """Trains what is missing or unfinished, and bundles each model when its run ends.
 
-    Runs lie in ``runs/<name>-x<scale>-<steps>``, models in ``weights``. ``bench`` holds
-    the benchmark sets as ``<set>/HR``; scores are recorded, never chosen by.
+    Runs lie in ``runs/<name>-x<scale>-<steps>``, models in ``weights``, and their latent
+    weights in ``weights/latent``. ``bench`` holds the benchmark sets as ``<set>/HR``;
+    scores are recorded, never chosen by.
     """
-    for network in networks:
-        for scale in SCALES:
-            name = f"{network.name}-x{scale}"
-            settings = settings_for(network, scale, base)
-            body = None if scale == 2 else runs / f"{network.name}-x2-{base.steps}"
-            run = runs / f"{name}-{base.steps}"
-            report(f"{name}: {settings.steps} steps in {run}")
-            trainer = Trainer(
-                settings, pictures, run, initial=body, compile_step=compile_step, report=report
-            )
-            trainer.train(validate_every=validate_every)
-            if bundle(run / MODEL, weights / f"{name}.safetensors", bench):
-                report(f"{name}: bundled")
+    known = {network.name: network for network in networks}
+    order = [(name, scale) for name, scale in ORDER if name in known]
+    order += [(name, scale) for name in known for scale in SCALES if (name, scale) not in order]
+    for name, scale in order:
+        network = known[name]
+        label = f"{name}-x{scale}"
+        settings = settings_for(network, scale, base)
+        run = runs / f"{label}-{base.steps}"
+        report(f"{label}: {settings.steps} steps in {run}")
+        trainer = Trainer(
+            settings,
+            pictures,
+            run,
+            initial=_body(network, scale, runs, base.steps),
+            compile_step=compile_step,
+            report=report,
+        )
+        trainer.train(validate_every=validate_every)
+        if bundle(run, weights / f"{label}.safetensors", bench):
+            report(f"{label}: bundled")
 
 
-def bundle(source: Path, target: Path, bench: Path | None) -> bool:
-    """Puts a trained model, with its scores, where models lie, unless a better one is there.
+def _body(network: Network, scale: int, runs: Path, steps: int) -> Path | None:
+    """The run that a network starts from: its own ×2 run, or that of the network it refines."""
+    if scale != 2:
+        return runs / f"{network.name}-x2-{steps}"
+    return None if network.body is None else runs / f"{network.body}-x2-{steps}"
 
-    Better is what validates better on held-out training pictures, at the same scale.
+
+def bundle(run: Path, target: Path, bench: Path | None) -> bool:
+    """Puts a run's model, with its scores, where models lie, unless a better one is there.
+
+    Better is what validates better on held-out training pictures, at the same scale. The
+    latent weights go to the folder ``latent`` beside it.
     """
-    model = load_model(source)
+    model = load_model(run / MODEL)
     if target.exists() and _validated(load_model(target)) >= _validated(model):
         return False
     scores = {} if bench is None else {"scores": score(model, bench)}
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(replace(model, about={**model.about, **ORIGIN, **scores}), target)
+    latent = target.parent / "latent" / target.name
+    latent.parent.mkdir(exist_ok=True)
+    shutil.copyfile(run / LATENT, latent)
     return True
 
 

@@ -4,8 +4,20 @@ from dataclasses import dataclass
 from math import cos, pi
 
 from bnnup.errors import TrainingError
+from bnnup.model.zoo import NETWORKS
 
 PRECISIONS = ("bf16", "no")
+# What a network is trained for, and how many variants of each picture it sees: clean
+# reductions alone, or damaged ones, too (``degrade``).
+VARIANTS = {"clean": 1, "real": 6}
+
+
+def size_of(
+    architecture: str, blocks: int | None = None, channels: int | None = None
+) -> dict[str, int]:
+    """Blocks and channels, by default those of the first network of an architecture."""
+    first = next((n for n in NETWORKS if n.architecture == architecture), NETWORKS[0])
+    return {"blocks": blocks or first.blocks, "channels": channels or first.channels}
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,8 @@ class Settings:
     held_out: int = 12  # pictures
     precision: str = "bf16"  # of the step; "no" is float32
     seed: int = 0
+    trained_for: str = "clean"
+    frozen_statistics: float = 0.0  # share of the run, at its end, on batch norm's averages
 
     def __post_init__(self) -> None:
         if self.scale not in (2, 3, 4):
@@ -36,7 +50,7 @@ class Settings:
         for name in ("steps", "batch", "patch", "blocks", "channels", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("warm_up", "real_weights"):
+        for name in ("warm_up", "real_weights", "frozen_statistics"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(
                     f"{name} is a share from 0 to below 1, not {getattr(self, name)}"
@@ -44,6 +58,9 @@ class Settings:
         if self.precision not in PRECISIONS:
             known = " or ".join(PRECISIONS)
             raise TrainingError(f"precision is {known}, not {self.precision!r}")
+        if self.trained_for not in VARIANTS:
+            known = " or ".join(VARIANTS)
+            raise TrainingError(f"a network is trained for {known}, not {self.trained_for!r}")
         if self.minutes is not None and self.minutes <= 0:
             raise TrainingError(f"minutes must be above 0, not {self.minutes}")
 
