@@ -135,7 +135,7 @@ def upscale(
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
     from bnnup.folders.settings import Machine, Settings
-    from bnnup.pictures import formats, read
+    from bnnup.pictures import formats
     from bnnup.system import paths
 
     place = None if source == PIPE else paths.to_path(source)
@@ -151,18 +151,17 @@ def upscale(
         lossless=lossless,
         strip=strip,
     )
-    read.limit_megapixels(max_megapixels)
-    machine = Machine(tile, memory << 20, threads)
+    machine = Machine(tile, memory << 20, threads, megapixels=max_megapixels)
     over = None if dry_run else cluster
     if place is not None and paths.is_folder(place):
         into = _folder_for(place, output, settings)
-        with _opened_batch(settings, machine, over, max_megapixels, place, into) as batch:
+        with _opened_batch(settings, machine, over, place, into) as batch:
             _upscale_folder(
                 batch, place, into, force, dry_run, as_json, include or (), exclude or ()
             )
     else:
         target = _target_for(place, output, settings, force)
-        with _opened_batch(settings, machine, over, max_megapixels) as batch:
+        with _opened_batch(settings, machine, over) as batch:
             _upscale_picture(batch, place, target, dry_run, as_json)
 
 
@@ -171,7 +170,6 @@ def _opened_batch(
     settings: "Settings",
     machine: "Machine",
     cluster: str | None,
-    megapixels: float,
     source: Path | None = None,
     target: Path | None = None,
 ) -> Iterator["Batch"]:
@@ -182,9 +180,7 @@ def _opened_batch(
         return
     from bnnup.cluster.pictures import over_cluster
 
-    with over_cluster(
-        cluster, settings, machine, megapixels=megapixels, source=source, target=target
-    ) as batch:
+    with over_cluster(cluster, settings, machine, source=source, target=target) as batch:
         yield batch
 
 
