@@ -79,6 +79,14 @@ def upscale(
             "--strip", help="Leave out EXIF, XMP, profile and DPI.", rich_help_panel=FORMAT
         ),
     ] = False,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLOUR",
+            help="Behind what is transparent, in formats without transparency: white, #204060 …",
+            rich_help_panel=FORMAT,
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files.", rich_help_panel=FORMAT)
     ] = False,
@@ -150,6 +158,7 @@ def upscale(
         quality=quality,
         lossless=lossless,
         strip=strip,
+        background=None if background is None else _read_color(background),
     )
     machine = Machine(tile, memory << 20, threads, megapixels=max_megapixels)
     over = None if dry_run else cluster
@@ -182,6 +191,16 @@ def _opened_batch(
 
     with over_cluster(cluster, settings, machine, source=source, target=target) as batch:
         yield batch
+
+
+def _read_color(text: str) -> tuple[int, int, int]:
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no colour; try white, or #204060") from error
+    return red, green, blue
 
 
 def _read_size(

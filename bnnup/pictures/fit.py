@@ -34,6 +34,8 @@ def fit(
     check_kind(pixels, kind, name)
     if kind.bits == 1:
         notes.append(f"{kind.name} knows black and white only: greys become one or the other")
+    if pixels.dtype == np.uint16 and 8 < kind.bits < 16 and picture.format != kind.name:
+        notes.append(f"{kind.name} holds {kind.bits} of its 16 bits")
     info, remarks = _fitting_info(picture.info, kind, pixels, name)
     return Picture(pixels, info, picture.format, (*picture.notes, *notes, *remarks), moving)
 
@@ -45,7 +47,7 @@ def check_kind(pixels: NDArray[Any], kind: Format, name: str) -> None:
         raise MediaError(f"{kind.name} cannot hold transparency; {instead}")
     if channels and not kind.color_bits:
         raise MediaError(f"{kind.name} cannot hold colour; {instead}")
-    if pixels.dtype == np.uint16 and 1 < (kind.color_bits if channels else kind.bits) < 16:
+    if pixels.dtype == np.uint16 and (kind.color_bits if channels else kind.bits) == 8:
         raise MediaError(f"{kind.name} cannot hold 16 bits; {instead}")
 
 
@@ -80,7 +82,7 @@ def _fitting_info(
     info = dict(info)
     lost: list[str] = []
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if "color" in info and "color" not in kind.keeps:
+    if "color" in info and not _holds(kind, info["color"]):
         _turn_color_into_profile(info, kind, name, grey=channels < 3)
     if "icc_profile" in info:
         _check_profile(info, kind, channels, lost, name)
@@ -92,6 +94,11 @@ def _fitting_info(
             lost.append(f"{NAMES[key]} of {len(info[key]) / 1e3:.0f} kB, too large for {kind.name}")
             del info[key]
     return info, left_out(lost)
+
+
+def _holds(kind: Format, color: icc.Chunks) -> bool:
+    """Whether a format has a place for what colours mean: HEIF for code points alone."""
+    return "color" in kind.keeps and (kind.name == "PNG" or b"cICP" in dict(color))
 
 
 def _kept_elsewhere(info: Info, key: str, kind: Format) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from bnnup.errors import MediaError
 from bnnup.pictures.animation import write_gif, write_with_pillow
 from bnnup.pictures.apng import write_apng
+from bnnup.pictures.heif import write_heif
 from bnnup.pictures.jxl import write_jxl
 from bnnup.pictures.png import write_png
 from bnnup.pictures.pnm import write_bitmap, write_pnm
@@ -141,8 +142,11 @@ TABLE = (
         "HEIF",
         (".heic", ".heif", ".hif", ".heics", ".heifs"),
         alpha=True,
+        bits=10,
+        color_bits=10,
         longest=16384,
-        keeps=EXIF,
+        keeps=EXIF | {"color"},
+        writer=write_heif,
         options={"quality": 90, "chroma": 444},
         lossless=None,
         quality=True,

@@ -39,7 +39,7 @@ SRGB_GAMMA = 45455  # 1/2.2 in PNG's unit
 @cache
 def srgb() -> bytes:
     """An ICC profile of sRGB."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return _undated(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
 
 
 def code_points(primaries: int, transfer: int) -> Chunks:
@@ -104,8 +104,12 @@ def _profile(
     how |= {"gamma": curve} if isinstance(curve, float) else {"transferfunction": curve}
     if not grey:
         how["primaries"] = primaries[0]
-    profile: bytes = imagecodecs.cms_profile("gray" if grey else "rgb", **how)
-    return profile
+    return _undated(imagecodecs.cms_profile("gray" if grey else "rgb", **how))
+
+
+def _undated(profile: bytes) -> bytes:
+    """A profile without when it was made: the same picture gives the same bytes at any time."""
+    return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
 
 
 def _srgb_curve() -> NDArray[np.uint16]:
@@ -128,8 +132,15 @@ def is_srgb(profile: bytes) -> bool:
 
     steps = np.linspace(0, 255, 6).round().astype(np.uint8)
     colors = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
+    grey = profile[16:20] == b"GRAY"
+    if grey:
+        colors = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
+    given = np.ascontiguousarray(colors[..., 0]) if grey else colors
     try:
-        shown = imagecodecs.cms_transform(colors, profile, srgb(), colorspace="rgb")
+        space = "gray" if grey else "rgb"
+        shown = imagecodecs.cms_transform(
+            given, profile, srgb(), colorspace=space, outcolorspace="rgb"
+        )
     except Exception:  # of whatever kind, as with all that libraries say of broken data
         return False
     return bool(np.abs(shown.astype(int) - colors).max() <= 1)

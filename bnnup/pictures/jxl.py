@@ -15,7 +15,6 @@ from bnnup.pictures.exif import MARK
 from bnnup.pictures.metadata import Info
 
 SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
-KIND = b"ftypjxl \0\0\0\0jxl "
 EXIF, XMP, CODESTREAM = b"Exif", b"xml ", b"jxlc"
 PART = b"jxlp"  # of the codestream, after its number
 BARE, HEADER = b"\xff\x0a", 32  # how a codestream begins, and the bytes of it with the size
@@ -25,7 +24,7 @@ TO_EXIF = 4  # bytes that tell where in its box EXIF begins
 
 
 def size(content: bytes) -> tuple[int, int]:
-    """Width and height by the first bits of the codestream, as stored; 0 if there is none."""
+    """Width and height, upright, by the first bits of the codestream."""
     stream = content if content.startswith(BARE) else _codestream(content)
     bits = int.from_bytes(stream[2:HEADER], "little")
 
@@ -42,7 +41,10 @@ def size(content: bytes) -> tuple[int, int]:
 
     height = side()
     over, under = RATIOS[ratio] if (ratio := take(3)) else (0, 1)
-    return (height * over // under if ratio else side()), height
+    width = height * over // under if ratio else side()
+    has_orientation = not take(1) and take(1)
+    across = has_orientation and take(3) + 1 >= 5
+    return (height, width) if across else (width, height)
 
 
 def _codestream(content: bytes) -> bytes:
@@ -83,18 +85,20 @@ def write_jxl(
     import imagecodecs
 
     pixels = np.concatenate(list(strips))
-    if quality is None:
-        coded = imagecodecs.jpegxl_encode(pixels, lossless=True, usecontainer=False)
-    else:
-        coded = imagecodecs.jpegxl_encode(
-            pixels, lossless=False, distance=_distance(quality), usecontainer=False
-        )
-    file.write(SIGNATURE + _box(KIND[:4], KIND[4:]))
+    how: dict[str, Any] = {"lossless": True}
+    if quality is not None:
+        how = {"lossless": False, "distance": _distance(quality)}
+    coded = bytes(imagecodecs.jpegxl_encode(pixels, usecontainer=True, **how))
+    metadata = b""
     if "exif" in info:
-        file.write(_box(EXIF, bytes(TO_EXIF) + info["exif"].removeprefix(MARK)))
+        metadata += _box(EXIF, bytes(TO_EXIF) + info["exif"].removeprefix(MARK))
     if "xmp" in info:
-        file.write(_box(XMP, info["xmp"]))
-    file.write(_box(CODESTREAM, bytes(coded)))
+        metadata += _box(XMP, info["xmp"])
+    for kind, content in boxes(coded):
+        if kind in (CODESTREAM, PART):
+            file.write(metadata)
+            metadata = b""
+        file.write(_box(kind, content))
 
 
 def _box(kind: bytes, content: bytes) -> bytes:

@@ -43,9 +43,10 @@ def read_info(image: Image.Image, file: IO[bytes] | None = None) -> Info:
         info["iptc"] = resources.get(photoshop.IPTC)
     if image.format == "PSD":
         info |= photoshop.named(getattr(image, "resources", []))
-    info["dpi"] = image.info.get("dpi")
+    if image.format != "TIFF":  # for which Pillow makes one up
+        info["dpi"] = image.info.get("dpi")
     for name in "xmp", "comment":
-        if isinstance(info[name], str):
+        if isinstance(info.get(name), str):
             info[name] = info[name].encode()
     return {key: value for key, value in info.items() if value}
 

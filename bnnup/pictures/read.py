@@ -90,11 +90,13 @@ class _Source:
         prefix = file.read(PREFIX)
         self.file, self.lost = file, []
         self.info: Info | None = None
+        self._upright: tuple[int, int] | None = None  # of formats that are decoded upright
         if prefix.startswith(png.SIGNATURE):
             around = png.read_surroundings(file)
             self.file, self.info, self.lost = around.plain, around.info, around.lost
         elif prefix.startswith(JXL_STARTS):
-            _check_size(*jxl.size(self._content()), 1, megapixels)  # Pillow's would decode at once
+            self._upright = jxl.size(self._content())
+            _check_size(*self._upright, 1, megapixels)  # Pillow's plugin decodes when it opens
         self.image = _opened(self.file)
         is_tiff = self.image.format == "TIFF" if self.image else prefix[:2] in (b"II", b"MM")
         self.page = Page(file) if is_tiff else None
@@ -127,7 +129,7 @@ class _Source:
         if self.page is not None:
             return self.page.size
         assert self.image is not None
-        return self.image.size
+        return self._upright or self.image.size
 
     @cached_property
     def frames(self) -> int:
@@ -244,12 +246,11 @@ def _opened(file: IO[bytes]) -> Image.Image | None:
     for each in FORMATS.values():
         if each.plugin and prefix.startswith(JXL_STARTS) | (prefix[4:8] == b"ftyp"):
             register(each.plugin)
-        opener = Image.OPEN.get(each.name)
-        if opener is None or (opener[1] and opener[1](prefix) is not True):
-            continue
-        file.seek(0)
+        opened, accepts = Image.OPEN.get(each.name, (None, None))
         with suppress(SyntaxError, IndexError, TypeError, struct.error):
-            return opener[0](file, "")
+            if opened is not None and (accepts is None or accepts(prefix) is True):
+                file.seek(0)
+                return opened(file, "")
     return None
 
 

@@ -66,7 +66,7 @@ def check_writable(path: Path, *, force: bool) -> None:
 
 def _followed(path: Path) -> Path:
     """Where a link leads, whether there is something or not."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def _is_special(path: Path) -> bool:
