@@ -85,7 +85,7 @@ def pinned(settings: Settings, claims: str) -> Callable[[], PictureWorker]:
     def make() -> PictureWorker:
         claim()
         machine = Machine(threads=1)
-        return PictureWorker(settings, machine, 250, settings.fingerprint(), {}, None, None)
+        return PictureWorker(settings, machine, settings.fingerprint(), {}, None, None)
 
     return make
 

@@ -91,7 +91,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Runs the program as its entry point does, without the cost of a new process."""
     for name in ("BNNUP_DEBUG", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # commands change it
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["bnnup", *map(str, arguments)])

@@ -249,7 +249,7 @@ def test_an_unseen_folder_ends_the_job(nodes: "Cluster", album: Path, tiny: Path
     absent = str(album.parent / "absent")
 
     def make() -> PictureWorker:
-        return PictureWorker(settings, Machine(threads=1), 250, "", {}, absent, None)
+        return PictureWorker(settings, Machine(threads=1), "", {}, absent, None)
 
     with pytest.raises(ClusterError, match="does not see"):
         [*works(nodes.address, album, album.parent / "out", tiny, make)]

@@ -186,9 +186,9 @@ def test_stages_overlap(
     def slow(module: object, name: str) -> None:
         quick = getattr(module, name)
 
-        def slowly(*arguments: object) -> object:
+        def slowly(*arguments: object, **options: object) -> object:
             time.sleep(while_)
-            return quick(*arguments)
+            return quick(*arguments, **options)
 
         monkeypatch.setattr(module, name, slowly)
 

@@ -448,7 +448,7 @@ def test_only_the_first_page_is_noted(run: Run, tmp_path: Path, bicubic: Path) -
     pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
     done = run("upscale", tmp_path / "in.tif", "-m", bicubic)
     assert done.code == 0
-    assert "only the first of 2" in done.err
+    assert "the first of 2" in done.err
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp", "gif"])

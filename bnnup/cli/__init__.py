@@ -4,9 +4,11 @@ Only typer and the standard library may be imported before a command runs, so th
 ``--help`` answers at once.
 """
 
+import logging
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -61,11 +63,23 @@ def options(
         os.environ["BNNUP_HUB_REPO"] = hub_repo  # where bnnup.model.find looks for it
 
 
+def _hush_libraries() -> None:
+    """Libraries' remarks on odd files are for developers, whichever way they come."""
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    if sys.stderr is None or sys.stderr is not sys.__stderr__:
+        return
+    with suppress(OSError):  # libpng and libtiff write to the descriptor, past Python
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors=sys.stderr.errors)
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+
+
 def main() -> None:
     """Runs the command line. A user's mistake is one red line and exit code 1."""
     debug = bool(os.environ.get("BNNUP_DEBUG"))
     if not (debug or sys.warnoptions):
-        warnings.simplefilter("ignore")  # libraries' remarks on odd files are for developers
+        _hush_libraries()
     try:
         app()
     except BnnupError as error:

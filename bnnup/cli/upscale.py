@@ -79,6 +79,14 @@ def upscale(
             "--strip", help="Leave out EXIF, XMP, profile and DPI.", rich_help_panel=FORMAT
         ),
     ] = False,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLOUR",
+            help="Behind what is transparent, in formats without transparency: white, #204060 …",
+            rich_help_panel=FORMAT,
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files.", rich_help_panel=FORMAT)
     ] = False,
@@ -135,7 +143,7 @@ def upscale(
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
     from bnnup.folders.settings import Machine, Settings
-    from bnnup.pictures import formats, read
+    from bnnup.pictures import formats
     from bnnup.system import paths
 
     place = None if source == PIPE else paths.to_path(source)
@@ -150,19 +158,19 @@ def upscale(
         quality=quality,
         lossless=lossless,
         strip=strip,
+        background=None if background is None else _read_color(background),
     )
-    read.limit_megapixels(max_megapixels)
-    machine = Machine(tile, memory << 20, threads)
+    machine = Machine(tile, memory << 20, threads, megapixels=max_megapixels)
     over = None if dry_run else cluster
     if place is not None and paths.is_folder(place):
         into = _folder_for(place, output, settings)
-        with _opened_batch(settings, machine, over, max_megapixels, place, into) as batch:
+        with _opened_batch(settings, machine, over, place, into) as batch:
             _upscale_folder(
                 batch, place, into, force, dry_run, as_json, include or (), exclude or ()
             )
     else:
         target = _target_for(place, output, settings, force)
-        with _opened_batch(settings, machine, over, max_megapixels) as batch:
+        with _opened_batch(settings, machine, over) as batch:
             _upscale_picture(batch, place, target, dry_run, as_json)
 
 
@@ -171,7 +179,6 @@ def _opened_batch(
     settings: "Settings",
     machine: "Machine",
     cluster: str | None,
-    megapixels: float,
     source: Path | None = None,
     target: Path | None = None,
 ) -> Iterator["Batch"]:
@@ -182,10 +189,18 @@ def _opened_batch(
         return
     from bnnup.cluster.pictures import over_cluster
 
-    with over_cluster(
-        cluster, settings, machine, megapixels=megapixels, source=source, target=target
-    ) as batch:
+    with over_cluster(cluster, settings, machine, source=source, target=target) as batch:
         yield batch
+
+
+def _read_color(text: str) -> tuple[int, int, int]:
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no colour; try white, or #204060") from error
+    return red, green, blue
 
 
 def _read_size(

@@ -22,7 +22,6 @@ from bnnup.folders.ledger import NAME, Ledger
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Known, Task
 from bnnup.folders.work import Work
-from bnnup.pictures import read
 from bnnup.system import paths
 from bnnup.system.files import temporary_for
 from bnnup.upscale.upscaler import Upscaler
@@ -51,15 +50,13 @@ def over_cluster(
     settings: Settings,
     machine: Machine,
     *,
-    megapixels: float,
     source: Path | None = None,
     target: Path | None = None,
 ) -> Iterator["ClusterBatch"]:
     """A ``Batch`` that works on the cluster at ``address``.
 
     ``source`` and ``target`` are the folders of pictures and of results: where a worker
-    does not see one, ClusterError says what to do. Pictures of more than ``megapixels``
-    are refused.
+    does not see one, ClusterError says what to do.
     """
     for place in (source, target):
         if place is not None:
@@ -69,7 +66,6 @@ def over_cluster(
         PictureWorker,
         settings,
         replace(machine, threads=threads, largest=LARGE),
-        megapixels,
         settings.fingerprint(),
         {scale: path.read_bytes() for scale, path in settings.models().items()},
         None if source is None else str(source),
@@ -89,14 +85,12 @@ class PictureWorker(Batch):
         self,
         settings: Settings,
         machine: Machine,
-        megapixels: float,
         fingerprint: str,
         models: dict[int, bytes],
         source: str | None,
         target: str | None,
     ) -> None:
         super().__init__(settings, machine)
-        read.limit_megapixels(megapixels)
         self._fingerprint = fingerprint
         self._models = models
         if source is not None:

@@ -20,7 +20,6 @@ from threading import Event, Lock
 from typing import IO
 
 import numpy as np
-from PIL import Image
 
 from bnnup.errors import MediaError, StoppedError, reason
 from bnnup.folders.estimate import check_memory, estimate
@@ -29,8 +28,9 @@ from bnnup.folders.report import Report
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Known, Task
 from bnnup.folders.work import Work
-from bnnup.pictures import animation, formats, read, write
-from bnnup.pictures.formats import Encoding
+from bnnup.pictures import formats, read, write
+from bnnup.pictures.fit import fit
+from bnnup.pictures.formats import FORMATS, Encoding
 from bnnup.pictures.picture import Picture
 from bnnup.pictures.read import Header
 from bnnup.system import files, paths
@@ -205,26 +205,23 @@ class Batch:
             if ledger is None and not known.begun:
                 work.status = "stale"
                 return
-        header = read.peek(file, work.task.name)
+        most = self.machine.megapixels
+        header = read.peek(file, work.task.name, megapixels=most)
         self._plan(work, header)
         if only_plan:
             return
         if header.width * header.height > self.machine.largest:
             work.status = "large"
             return
-        picture = read.decode(file, work.task.name)
+        picture = read.decode(file, work.task.name, megapixels=most, go_on=work.go_on)
         if self.settings.strip:
             picture = replace(picture, info={})
+        name = (target or Path("it")).name
+        picture = fit(picture, work.encoding, name, self.settings.background)
         height, width = picture.pixels.shape[:2]
         work.size = self.settings.size.of(width, height)
-        work.info, work.notes = picture.info, picture.notes
-        if picture.animation is not None:
-            if work.encoding.format in animation.FORMATS:
-                work.animation = picture.animation
-            else:
-                note = f"only the first of {picture.animation.count} frames"
-                work.notes = (*work.notes, note)
-        write.check_fits(picture, work.size, work.encoding, (target or Path("it")).name)
+        work.info, work.notes, work.animation = picture.info, picture.notes, picture.animation
+        write.check_fits(picture, work.size, work.encoding, name)
         work.picture = picture
 
     def _key(self, file: IO[bytes]) -> int:
@@ -260,7 +257,7 @@ class Batch:
         """In which format: as asked, or as the name says, or as it was."""
         own = "JPEG" if own == "MPO" else own
         name = self.settings.format or (
-            formats.format_of(target) if target else own if own in Image.SAVE else "PNG"
+            formats.format_of(target) if target else own if FORMATS[own].written else "PNG"
         )
         return Encoding(name, self.settings.quality, self.settings.lossless)
 

@@ -4,12 +4,10 @@ import math
 from collections.abc import Sequence
 
 from bnnup.errors import MediaError
-from bnnup.pictures.formats import STREAMED
+from bnnup.pictures.formats import FORMATS
 from bnnup.system.memory import available
 
 PIXEL = 4  # bytes of a pixel in Pillow's images, and the most in 8-bit arrays
-# What encoders that need the whole picture take, in images of Pillow's; of the others 1.
-ENCODERS = {"JPEG": 1.5, "WEBP": 3, "AVIF": 10, "JPEG2000": 10, "GIF": 3}
 
 
 def estimate(
@@ -29,9 +27,7 @@ def estimate(
     decoding = area * (1 + depth)  # the image, and the array that is made of it
     passes = [math.prod(scales[:number]) ** 2 for number in range(len(scales) or 1)]
     inputs = area * depth * (passes[-1] + (passes[-2] if len(passes) > 1 else 0))
-    encoder = 0
-    if format_name not in STREAMED:
-        encoder = round(size[0] * size[1] * PIXEL * ENCODERS.get(format_name, 1))
+    encoder = round(size[0] * size[1] * PIXEL * FORMATS[format_name].memory)
     return max(decoding, inputs + encoder) + memory
 
 
@@ -40,6 +36,6 @@ def check_memory(needed: int, format_name: str) -> None:
     free = available()
     if free is None or needed <= free:
         return
-    advice = "" if format_name in STREAMED else "; PNG and TIFF take the least"
+    advice = "" if FORMATS[format_name].streamed else "; PNG and TIFF take the least"
     needs, has = f"{needed / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
     raise MediaError(f"this needs about {needs} of memory, and {has} are free{advice}")

@@ -7,7 +7,6 @@ from itertools import count, islice
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from bnnup.pictures.formats import ending_for, endings
 
@@ -52,10 +51,10 @@ class _Hashes:
 def _with_ending(name: str, format_name: str | None) -> str:
     path = PurePosixPath(name)
     own = endings()[path.suffix.lower()]
-    if format_name is None and own in Image.SAVE:
+    if format_name is None and own.written:
         return name
     wanted = format_name or "PNG"
-    return name if own == wanted else path.with_suffix(ending_for(wanted)).name
+    return name if own.name == wanted else path.with_suffix(ending_for(wanted)).name
 
 
 def _folded(name: str) -> str:

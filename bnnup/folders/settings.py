@@ -10,6 +10,7 @@ from pathlib import Path
 from bnnup.errors import BnnupError
 from bnnup.model.find import find_model
 from bnnup.model.zoo import DEFAULT, SCALES
+from bnnup.pictures.read import MEGAPIXELS
 from bnnup.upscale.size import Size, plan_passes
 from bnnup.upscale.upscaler import MEMORY
 
@@ -25,6 +26,7 @@ class Settings:
     quality: int | None = None
     lossless: bool = False
     strip: bool = False
+    background: tuple[int, int, int] | None = None  # of what is transparent, in 8 bits
 
     def models(self) -> dict[int, Path]:
         """The files of the networks that may be needed, by scale, as far as there are any."""
@@ -50,10 +52,12 @@ class Settings:
 class Machine:
     """What changes the time and memory that results take, and nothing else about them.
 
-    Pictures of more than ``largest`` pixels are left to others.
+    Pictures of more than ``largest`` pixels are left to others; those that claim more than
+    so many ``megapixels`` are refused.
     """
 
     tile: int | None = None
     memory: int = MEMORY
     threads: int | None = None
     largest: float = math.inf
+    megapixels: float = MEGAPIXELS

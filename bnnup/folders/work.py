@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal
 
-from bnnup.errors import FullError, is_full
+from bnnup.errors import FullError, StoppedError, is_full
 from bnnup.folders.report import Report
 from bnnup.folders.tasks import Task
 from bnnup.pictures.animation import Animation
@@ -39,6 +39,11 @@ class Work:
     report: Report | None = None
     computed: Event = field(default_factory=Event)
     unwanted: Event = field(default_factory=Event)  # set when nobody waits for the result
+
+    def go_on(self) -> None:
+        """StoppedError if nobody waits for the result."""
+        if self.unwanted.is_set():
+            raise StoppedError
 
     def fail(self, error: BaseException) -> None:
         """``error`` is its end; FullError if it is that of all others, too."""

@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnnup.errors import MediaError
+from bnnup.pictures import metadata
 from bnnup.pictures.animation import Animation
 from bnnup.pictures.icc import FOREIGN, to_srgb
-from bnnup.pictures.metadata import Info, kept_info
+from bnnup.pictures.metadata import Info
 
 ROWS = 256  # that are converted at a time
+MIRRORED = ((0, 0), (0, 1), (1, 1), (1, 0))  # rows and columns, for orientations 1 … 4 and 5 … 8
+WHITE = 65535
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Picture:
     """Pixels (H, W) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGBA.
 
     ``pixels`` are uint8 or uint16, and those of the first frame if there is an
-    ``animation``; ``info`` is metadata in Pillow's terms, ``format`` Pillow's name of
-    what it was read from, ``notes`` what a user should know about that.
+    ``animation``; ``info`` is metadata that holds for them, ``format`` the name of what
+    it was read from, ``notes`` what a user should know about that.
     """
 
     pixels: NDArray[Any]
@@ -31,22 +34,32 @@ class Picture:
     animation: Animation | None = None
 
     @classmethod
-    def of(cls, image: Image.Image, notes: tuple[str, ...] = ()) -> "Picture":
-        """A PIL image of any mode, not turned."""
-        if image.mode in FOREIGN:
-            metadata = kept_info(image)
-            image, note = to_srgb(image)
-            metadata |= {k: v for k, v in image.info.items() if k == "icc_profile"}
-            return cls(to_pixels(image), metadata, notes=(*notes, note))
-        return cls(to_pixels(image), kept_info(image), notes=notes)
+    def of(cls, image: Image.Image) -> "Picture":
+        """A PIL image of any mode, turned upright as its EXIF says."""
+        image.load()
+        info = metadata.read_info(image)
+        orientation = metadata.orientation(info)
+        pixels, profile, notes = read_image(image)
+        info, lost = metadata.upright(info, image.size, orientation)
+        info = {key: value for key, value in {**info, **profile}.items() if value}
+        notes = (*notes, *metadata.left_out(lost))
+        return cls(turn_upright(pixels, orientation), info, notes=notes)
+
+
+def read_image(image: Image.Image) -> tuple[NDArray[Any], Info, tuple[str, ...]]:
+    """Pixels as in Picture, not turned, the profile they have got, if a new one, and remarks."""
+    if image.mode not in FOREIGN:
+        return to_pixels(image), {}, ()
+    converted, note = to_srgb(image)
+    return to_pixels(converted), {"icc_profile": converted.info.get("icc_profile")}, (note,)
 
 
 def to_pixels(image: Image.Image) -> NDArray[Any]:
     """A PIL image of any mode to pixels as in Picture."""
-    if image.mode in ("I", "F"):
-        raise MediaError(
-            f"pictures of mode {image.mode!r} have no known range; convert it to 16 bit"
-        )
+    if image.mode == "F":
+        return from_floats(np.asarray(image))
+    if image.mode == "I":
+        raise MediaError("pictures of mode 'I' have no known range; convert it to 16 bit")
     width, height = image.size
     bands = [(0, top, width, min(top + ROWS, height)) for top in range(0, max(height, 1), ROWS)]
     first = _convert(image.crop(bands[0]))
@@ -54,6 +67,29 @@ def to_pixels(image: Image.Image) -> NDArray[Any]:
     for box in bands:  # as a whole it would be there twice more on the way
         pixels[box[1] : box[3]] = _convert(image.crop(box))
     return pixels
+
+
+def from_floats(samples: NDArray[Any]) -> NDArray[np.uint16]:
+    """Floats of 0 to 1 in 16 bits; MediaError for others, whose white nobody knows."""
+    low, high = (float(samples.min()), float(samples.max())) if samples.size else (0.0, 0.0)
+    if not 0 <= low <= high <= 1:  # nor if one is no number
+        raise MediaError(
+            f"its floats are {low:g} to {high:g}, and what is white is known for 0 to 1 only; "
+            "scale them, or convert it to 16 bits"
+        )
+    result = np.empty(samples.shape, np.uint16)
+    for top in range(0, len(samples), ROWS):
+        part = samples[top : top + ROWS].astype(np.float64)
+        result[top : top + ROWS] = np.floor(part * WHITE + 0.5)
+    return result
+
+
+def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undoes an EXIF orientation: 1 is upright, from 5 on rows and columns change places."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows, columns = MIRRORED[(orientation - 1) % 4]
+    return np.ascontiguousarray(pixels[:: 1 - 2 * rows, :: 1 - 2 * columns])
 
 
 def _convert(image: Image.Image) -> NDArray[Any]:

@@ -1,7 +1,8 @@
 """TIFF, written strip by strip: 8 and 16 bit, pictures of any size in little memory.
 
 Adobe, "TIFF Revision 6.0", with its supplements on Deflate (2002); files that might
-pass 4 GiB are BigTIFF.
+pass 4 GiB are BigTIFF. The byte order is that of the metadata, of which some, like a
+camera's notes, cannot be turned round.
 """
 
 import zlib
@@ -10,21 +11,19 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from bnnup.pictures.metadata import Info, directories
+from bnnup.pictures import ifd
+from bnnup.pictures.exif import Exif
+from bnnup.pictures.ifd import BYTE, LONG, LONG8, SHORT, UNDEFINED, Directory, Order, Value
+from bnnup.pictures.metadata import ICC_TAG, IPTC_TAG, XMP_TAG, Info
 from bnnup.pixels.tiling import regroup
 
-CLASSIC, BIG = b"II*\0" + bytes(4), b"II+\0\x08\0\0\0" + bytes(8)  # headers
 CLASSIC_END = (1 << 32) - (1 << 28)  # bytes of pixels; what cannot be compressed grows a little
 PLACES, SIZES = 273, 279  # the strips', in bytes
 CONTIGUOUS = 1  # the channels of a pixel lie side by side
 DEFLATE, HORIZONTAL = 8, 2  # compression and predictor
 GREY, RGB = 1, 2  # photometric interpretations
 NOT_ASSOCIATED = 2  # alpha that the colour is not multiplied by
-INCH = 2
-BYTE, LONG, UNDEFINED, LONG8 = 1, 4, 7, 16  # types of tags
 ROWS = 64  # a strip
 
 
@@ -40,50 +39,54 @@ def write_tiff(
     ``file`` is empty and can seek: the directory is written before the strips to keep
     its place, and once more when their sizes are known.
     """
-    directory = _directory(shape, dtype, info)
+    exif, big = Exif.of(info.get("exif")), int(np.prod(shape)) * dtype.itemsize >= CLASSIC_END
+    if big:
+        exif = exif.in_order("<")  # Pillow knows no others
+    order = exif.order
+    directory = {**exif.main, **_directory(shape, dtype, info, order)}
     count = -(-shape[0] // ROWS)
-    directory[PLACES] = directory[SIZES] = (0,) * count
-    directory.save(file)
-    places, sizes, place = [], [], 0
+
+    def head(places: list[int], sizes: list[int]) -> bytes:
+        kind, head = LONG8 if big else LONG, ifd.head(order, big=big)
+        directory[PLACES] = ifd.numbers(kind, order, *places)
+        directory[SIZES] = ifd.numbers(kind, order, *sizes)
+        return head + ifd.serialized(directory, order, len(head), big=big)
+
+    place = file.write(head([0] * count, [0] * count))
+    places, sizes = [], []
     for strip in regroup(strips, ROWS):
         places.append(place)
-        sizes.append(file.write(zlib.compress(_predict(strip))))
+        sizes.append(file.write(zlib.compress(_predict(strip, order))))
         place += sizes[-1]
-    # Pillow counts places from the end of the directory.
-    directory[PLACES], directory[SIZES] = tuple(places), tuple(sizes)
     file.seek(0)
-    directory.save(file)
+    file.write(head(places, sizes))
 
 
-def _predict(strip: NDArray[Any]) -> bytes:
+def _predict(strip: NDArray[Any], order: Order) -> bytes:
     """Differences from the pixel to the left, which compress better."""
-    little_endian = strip.astype(strip.dtype.newbyteorder("<"))
-    little_endian[:, 1:] -= strip[:, :-1]
-    return little_endian.tobytes()
+    ordered = strip.astype(strip.dtype.newbyteorder(order))
+    ordered[:, 1:] -= strip[:, :-1]
+    return ordered.tobytes()
 
 
-def _directory(shape: tuple[int, ...], dtype: np.dtype[Any], info: Info) -> ImageFileDirectory_v2:
+def _directory(shape: tuple[int, ...], dtype: np.dtype[Any], info: Info, order: Order) -> Directory:
     height, width = shape[:2]
     channels = shape[2] if len(shape) == 3 else 1
-    bits = dtype.itemsize * 8
-    big = height * width * channels * dtype.itemsize >= CLASSIC_END
-    directory = ImageFileDirectory_v2(BIG if big else CLASSIC)
-    if "exif" in info:
-        exif = Image.Exif()
-        exif.load(info["exif"])
-        directory.update(exif)
-        directory.update(directories(exif))
-    directory.update({256: width, 257: height, 258: (bits,) * channels, 259: DEFLATE})
-    directory.update({262: RGB if channels > 2 else GREY, 277: channels, 278: ROWS})
-    directory.update({284: CONTIGUOUS, 317: HORIZONTAL})
+    lengths = {256: width, 257: height}
+    words = {259: DEFLATE, 262: RGB if channels > 2 else GREY, 277: channels, 278: ROWS}
+    words |= {284: CONTIGUOUS, 317: HORIZONTAL}
     if channels in (2, 4):
-        directory[338] = NOT_ASSOCIATED
+        words[338] = NOT_ASSOCIATED
+    directory: Directory = {tag: ifd.numbers(LONG, order, value) for tag, value in lengths.items()}
+    directory |= {tag: ifd.numbers(SHORT, order, value) for tag, value in words.items()}
+    directory[258] = ifd.numbers(SHORT, order, *(dtype.itemsize * 8,) * channels)
     if "dpi" in info:
-        directory.update({282: info["dpi"][0], 283: info["dpi"][1], 296: INCH})
-    for tag, name, kind in ((700, "xmp", BYTE), (34675, "icc_profile", UNDEFINED)):
+        directory |= Exif(order, {}).with_density(info["dpi"]).main
+    for tag, name, kind in (
+        (XMP_TAG, "xmp", BYTE),
+        (ICC_TAG, "icc_profile", UNDEFINED),
+        (IPTC_TAG, "iptc", UNDEFINED),
+    ):
         if name in info:
-            directory.tagtype[tag] = kind
-            directory[tag] = info[name]
-    for tag in (PLACES, SIZES):
-        directory.tagtype[tag] = LONG8 if big else LONG
+            directory[tag] = Value(kind, info[name])
     return directory

@@ -10,21 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnnup.errors import MediaError, reason
-from bnnup.pictures.animation import Animation, write_animation
-from bnnup.pictures.formats import (
-    ALPHA_FORMATS,
-    DEEP_COLOR_FORMATS,
-    DEEP_FORMATS,
-    NO_DENSITY,
-    STREAMED,
-    Encoding,
-    format_of,
-)
+from bnnup.pictures import photoshop
+from bnnup.pictures.animation import Animation
+from bnnup.pictures.fit import check_kind, fit
+from bnnup.pictures.formats import Encoding, Format, format_of, register
 from bnnup.pictures.metadata import Info, for_size, with_density_in_exif
 from bnnup.pictures.picture import Picture, from_pixels
 from bnnup.system.files import writing
 
 Strips = Iterable[NDArray[Any]]  # rows of pixels as in Picture, from top to bottom
+PILLOWS = ("icc_profile", "exif", "xmp", "dpi", "comment")  # what its encoders call as Info does
 
 
 def check_fits(picture: Picture, size: tuple[int, int], encoding: Encoding, name: str) -> None:
@@ -35,7 +30,12 @@ def check_fits(picture: Picture, size: tuple[int, int], encoding: Encoding, name
     """
     width, height = size
     channels = picture.pixels.shape[2:]
-    _check_kind(channels, picture.pixels.dtype, encoding.format, name)
+    check_kind(picture.pixels, encoding.kind, name)
+    longest = encoding.kind.longest
+    if longest is not None and max(size) > longest:
+        raise MediaError(
+            f"{encoding.format} cannot hold {width}×{height} pixels: its sides end at {longest}"
+        )
     for shape in (height, 1, *channels), (1, width, *channels):
         strip = np.zeros(shape, picture.pixels.dtype)
         try:
@@ -47,18 +47,10 @@ def check_fits(picture: Picture, size: tuple[int, int], encoding: Encoding, name
             raise MediaError(said) from error
 
 
-def _check_kind(channels: tuple[int, ...], dtype: np.dtype[Any], format: str, name: str) -> None:
-    instead = f"write {Path(name).stem}.png instead"
-    if channels in ((2,), (4,)) and format not in ALPHA_FORMATS:
-        raise MediaError(f"{format} cannot hold transparency; {instead}")
-    if dtype == np.uint16 and format not in (DEEP_COLOR_FORMATS if channels else DEEP_FORMATS):
-        raise MediaError(f"{format} cannot hold 16 bits; {instead}")
-
-
 def write_picture(picture: Picture, path: Path, encoding: Encoding | None = None) -> None:
     """Writes a file in the format of its ending, whole or not at all."""
     encoding = encoding or Encoding(format_of(path))
-    _check_kind(picture.pixels.shape[2:], picture.pixels.dtype, encoding.format, path.name)
+    picture = fit(picture, encoding, path.name)
     with writing(path) as file:
         encode([picture.pixels], picture.pixels.shape, picture.info, encoding, file)
 
@@ -68,21 +60,23 @@ def encode(
 ) -> None:
     """Writes strips that make up a picture of ``shape`` (H, W) or (H, W, 2 to 4).
 
-    ``info`` is in Pillow's terms. Raises whatever Pillow, the disk or the strips raise.
+    Raises whatever Pillow, the disk or the strips raise.
     """
-    info = for_size(info, shape[1], shape[0])
-    if write := STREAMED.get(encoding.format):
-        encoding.options()
+    kind, options = encoding.kind, encoding.options()
+    info = _placed(info, shape, kind)
+    if kind.writer is not None:
         strips = iter(strips)
         first = next(strips)
-        write(_with(first, strips), shape, first.dtype, info, file)
+        kind.writer(_with(first, strips), shape, first.dtype, info, file, **options)
         return
     image = _assemble(strips, shape)
-    if encoding.format == "GIF" and image.mode == "LA":  # of which its encoder drops the alpha
+    if kind.name == "GIF" and image.mode == "LA":  # of which its encoder drops the alpha
         image = image.convert("RGBA")
-    if encoding.format in NO_DENSITY:
-        info = with_density_in_exif(info)
-    image.save(file, encoding.format, **encoding.options(), **info)
+    if kind.name == "ICO":  # whose encoder would make what sizes it likes
+        options["sizes"] = [image.size]
+    if kind.plugin:
+        register(kind.plugin)
+    image.save(file, kind.pillow or kind.name, **options, **_for_pillow(info))
 
 
 def encode_animation(
@@ -93,21 +87,43 @@ def encode_animation(
     encoding: Encoding,
     file: IO[bytes],
 ) -> None:
-    """Writes strips that make up frames of ``shape`` (H, W, 3 or 4), one after the other."""
-    info = for_size(info, shape[1], shape[0])
+    """Writes strips that make up frames of ``shape`` (H, W, …), one after the other."""
+    kind, options = encoding.kind, encoding.options()
+    assert kind.animation is not None
+    info = _placed(info, shape, kind)
+    if kind.writer is None and kind.name != "GIF":
+        info, options["format"] = _for_pillow(info), kind.name
     frames = _split(strips, shape)
-    write_animation(frames, animation, encoding.format, encoding.options(), info, file)
+    kind.animation(frames, animation.durations, animation.loop, info, file, **options)
+
+
+def _placed(info: Info, shape: tuple[int, ...], kind: Format) -> Info:
+    """What holds for the result, and the density where the format has a place for it."""
+    info = for_size(info, shape[1], shape[0])
+    if "dpi" not in kind.keeps and "exif" in kind.keeps:
+        info = with_density_in_exif(info)
+        info.pop("dpi", None)
+    return info
+
+
+def _for_pillow(info: Info) -> dict[str, Any]:
+    options = {name: info[name] for name in PILLOWS if name in info}
+    if "iptc" in info:
+        options["extra"] = photoshop.segment(info["iptc"])
+    return options
 
 
 def _split(strips: Strips, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
     """Whole frames of strips, none of which belongs to two."""
-    frame, top = np.empty(shape, np.uint8), 0
+    frame, top = None, 0
     for strip in strips:
+        if frame is None:
+            frame = np.empty(shape, strip.dtype)
         frame[top : top + len(strip)] = strip
         top += len(strip)
         if top == shape[0]:
             yield frame
-            frame, top = np.empty(shape, np.uint8), 0
+            frame, top = None, 0
 
 
 def _with(first: NDArray[Any], rest: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:

@@ -1,15 +1,19 @@
 """Files that appear whole or not at all, and where they may be written."""
 
 import os
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
 from bnnup.errors import MediaError, reason
 from bnnup.system import paths
+
+LONGEST_NAME = 255  # bytes, on the file systems that there are
 
 
 @contextmanager
@@ -36,9 +40,18 @@ def temporary_for(path: Path, token: str) -> Path:
 
 
 def check_writable(path: Path, *, force: bool) -> None:
-    """MediaError if a file could not be written to ``path``, before any work is done."""
+    """MediaError if a file could not be written to ``path``, before any work is done.
+
+    Devices and pipes are there to be written to, so need no ``force``.
+    """
     if paths.is_folder(path):
         raise MediaError(f"{path} is a folder; name a file")
+    if paths.is_local(path):
+        if _is_special(path):
+            if not os.access(path, os.W_OK):
+                raise MediaError(f"{path} cannot be written to")
+            return
+        path = _followed(path)
     if paths.exists(path) and not force:
         raise MediaError(f"{path} exists; name another with -o, or overwrite it with --force")
     if not paths.is_local(path):
@@ -47,32 +60,65 @@ def check_writable(path: Path, *, force: bool) -> None:
         raise MediaError(f"there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
         raise MediaError(f"the folder {path.parent} cannot be written to")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise MediaError(f"{path.name} is too long a name; give a shorter one with -o")
+
+
+def _followed(path: Path) -> Path:
+    """Where a link leads, whether there is something or not."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device, a pipe or a socket: what is there to be written to, not replaced."""
+    if path.is_relative_to("/dev") or path.is_relative_to("/proc"):
+        return os.path.exists(path)  # /dev/stdout may lead to a file that others hold open
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 @contextmanager
 def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
     """A file that is at ``path``, whole and on the disk, after the block; MediaError if not.
 
-    ``token`` is that of ``files.replacing``. What goes elsewhere is a local file first.
+    Links are followed, and a file that is replaced leaves its mode to the new one.
+    ``token`` is that of ``files.replacing``. What goes elsewhere, or to a device or pipe,
+    is a local file first.
     """
     try:
-        if paths.is_local(path):
-            with replacing(path, token) as temporary, temporary.open("x+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file
-                # A worker that was given up may have lived on: the later one made its file anew.
-                if not os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
-                    raise OSError("another process writes it, too")
-        else:
+        if not paths.is_local(path):
             with TemporaryDirectory() as folder:
                 local = Path(folder) / "result"
                 with local.open("x+b") as file:
                     yield file
                 paths.upload(str(local), path, token or token_hex(8))
+        elif _is_special(path):
+            with TemporaryFile() as file:  # encoders seek, which pipes cannot
+                yield file
+                file.seek(0)
+                with path.open("wb") as target:
+                    shutil.copyfileobj(file, target)
+        else:
+            path = _followed(path)
+            with replacing(path, token) as temporary, temporary.open("x+b") as file:
+                yield file
+                file.flush()
+                _keep_mode(file.fileno(), path)
+                os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file
+                # A worker that was given up may have lived on: the later one made its file anew.
+                if not os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
+                    raise OSError("another process writes it, too")
     except MediaError:
         raise
     except MemoryError as error:
         raise MediaError(f"cannot write {path}: it does not fit into memory") from error
     except Exception as error:  # as varied as with reading
         raise MediaError(f"cannot write {path}: {reason(error)}") from error
+
+
+def _keep_mode(file: int, path: Path) -> None:
+    """Who may do what with a file that is replaced holds for the new one."""
+    with suppress(OSError, AttributeError):  # not every system knows all of it
+        old = path.stat()
+        if os.geteuid() == 0:
+            os.fchown(file, old.st_uid, old.st_gid)  # which clears some of the mode
+        os.fchmod(file, stat.S_IMODE(old.st_mode))

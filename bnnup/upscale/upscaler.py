@@ -14,6 +14,7 @@ from bnnup.errors import ModelNotFoundError
 from bnnup.model.file import Model, load_model
 from bnnup.model.find import find_model
 from bnnup.model.zoo import DEFAULT
+from bnnup.pictures.metadata import for_size
 from bnnup.pictures.picture import Picture, from_pixels
 from bnnup.pixels import color
 from bnnup.pixels.color import WHITES, Sample, quantize
@@ -97,12 +98,13 @@ class Upscaler:
         """Enlarges a PIL image, or an array; gives back the same kind.
 
         Arrays are uint8, uint16 or float32 in [0, 1], shaped (H, W), (H, W, 3) or
-        (H, W, 4), the last channel being alpha. Results are clipped to the range.
+        (H, W, 4), the last channel being alpha. Results are clipped to the range. Images are
+        turned upright as their EXIF says, and ``info`` of the result has the metadata.
         """
         if isinstance(picture, Image.Image):
             original = Picture.of(picture)
             enlarged = from_pixels(self.enlarge(original.pixels, progress))
-            enlarged.info.update(original.info)
+            enlarged.info.update(for_size(original.info, *enlarged.size))
             return enlarged
         return self.enlarge(picture, progress)
 

@@ -1,0 +1,116 @@
+"""JPEG XL: pixels by libjxl in 8 and 16 bits, metadata in the boxes around them.
+
+ISO/IEC 18181-2, the file format.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnup.pictures.boxes import boxes
+from bnnup.pictures.exif import MARK
+from bnnup.pictures.metadata import Info
+
+SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
+EXIF, XMP, CODESTREAM = b"Exif", b"xml ", b"jxlc"
+PART = b"jxlp"  # of the codestream, after its number
+BARE, HEADER = b"\xff\x0a", 32  # how a codestream begins, and the bytes of it with the size
+SIDES = (9, 13, 18, 30)  # bits that a side may take
+RATIOS = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
+TO_EXIF = 4  # bytes that tell where in its box EXIF begins
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Width and height, upright, by the first bits of the codestream."""
+    stream = content if content.startswith(BARE) else _codestream(content)
+    bits = int.from_bytes(stream[2:HEADER], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value = bits & (1 << count) - 1
+        bits >>= count
+        return value
+
+    small = take(1)
+
+    def side() -> int:
+        return 8 * (take(5) + 1) if small else take(SIDES[take(2)]) + 1
+
+    height = side()
+    over, under = RATIOS[ratio] if (ratio := take(3)) else (0, 1)
+    width = height * over // under if ratio else side()
+    has_orientation = not take(1) and take(1)
+    across = has_orientation and take(3) + 1 >= 5
+    return (height, width) if across else (width, height)
+
+
+def _codestream(content: bytes) -> bytes:
+    """The beginning of it, in a file of boxes."""
+    for kind, within in boxes(content):
+        if kind == CODESTREAM:
+            return within[:HEADER]
+        if kind == PART:
+            return within[4:HEADER]
+    return b""
+
+
+def read_jxl(content: bytes) -> NDArray[Any]:
+    """(H, W) or (H, W, 2 to 4), uint8 or uint16, upright."""
+    import imagecodecs
+
+    pixels: NDArray[Any] = imagecodecs.jpegxl_decode(content)
+    return pixels
+
+
+def read_xmp(content: bytes) -> bytes | None:
+    """The XMP of a file, if it has a box of it."""
+    if not content.startswith(SIGNATURE):
+        return None
+    return next((within for kind, within in boxes(content) if kind == XMP), None)
+
+
+def write_jxl(
+    strips: Iterable[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    info: Info,
+    file: IO[bytes],
+    *,
+    quality: int | None = None,
+) -> None:
+    """Writes uint8 or uint16 strips; without loss if there is no ``quality``, 1 … 100."""
+    import imagecodecs
+
+    pixels = np.concatenate(list(strips))
+    how: dict[str, Any] = {"lossless": True}
+    if quality is not None:
+        how = {"lossless": False, "distance": _distance(quality)}
+    coded = bytes(imagecodecs.jpegxl_encode(pixels, usecontainer=True, **how))
+    metadata = b""
+    if "exif" in info:
+        metadata += _box(EXIF, bytes(TO_EXIF) + info["exif"].removeprefix(MARK))
+    if "xmp" in info:
+        metadata += _box(XMP, info["xmp"])
+    for kind, content in boxes(coded):
+        if kind in (CODESTREAM, PART):
+            file.write(metadata)
+            metadata = b""
+        file.write(_box(kind, content))
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    if len(content) + 8 < 1 << 32:
+        return struct.pack(">I4s", len(content) + 8, kind) + content
+    return struct.pack(">I4sQ", 1, kind, len(content) + 16) + content
+
+
+def _distance(quality: int) -> float:
+    """Butteraugli's distance for a quality as JPEG has it, by libjxl's own formula."""
+    if quality >= 100:
+        return 0.01
+    if quality >= 30:
+        return 0.1 + (100 - quality) * 0.09
+    return 53.0 / 3000 * quality**2 - 23.0 / 20 * quality + 25
