@@ -67,10 +67,10 @@ def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())
-    if sys.stderr is None or sys.stderr is not sys.__stderr__:
+    if sys.stderr is None or sys.stderr is not sys.__stderr__:  # closed, or somebody else's
         return
     with suppress(OSError):  # libpng and libtiff write to the descriptor, past Python
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors=sys.stderr.errors)
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
 
