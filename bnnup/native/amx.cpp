@@ -75,17 +75,18 @@ inline int tiles_of(const BinaryWeights& op) { return divide_up(op.kernel * op.i
 size_t binary_scratch(const BinaryWeights&) { return 0; }
 
 // (groups, kernel rows, tiles, SIDE, LANES, 4) bytes: every channel's signs in fours
-Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
+Aligned<Word> arrange(const BinaryWeights& op, const Word* words) {
     const int length = op.kernel * op.in, tiles = tiles_of(op);
-    Aligned<uint64_t> arranged(size_t(groups_of(op.out)) * op.kernel * tiles * SIDE * TILE / 8);
+    Aligned<Word> arranged(
+        size_t(groups_of(op.out)) * op.kernel * tiles * SIDE * TILE / sizeof(Word));
     char* const bytes = reinterpret_cast<char*>(arranged.data());
     for (int channel = 0; channel < op.out; ++channel) {
-        const uint64_t* string = words + size_t(channel) * op.terms();
+        const Word* string = words + size_t(channel) * op.terms();
         for (int bit = 0; bit < op.bits(); ++bit) {
             const int ky = bit / length, i = bit % length;
             const size_t tile = (size_t(channel / LANES) * op.kernel + ky) * tiles + i / TILE;
             bytes[((tile * SIDE + i % TILE / 4) * LANES + channel % LANES) * 4 + i % 4] =
-                string[bit / 64] >> bit % 64 & 1 ? -1 : 1;
+                string[bit / WORD] >> bit % WORD & 1 ? -1 : 1;
         }
     }
     return arranged;
@@ -105,7 +106,7 @@ inline void multiply(
     const int tiles = tiles_of(op);
     const size_t in = op.in;
     const bool two_groups = group + 1 < groups_of(op.out), two_tiles = n > SIDE;
-    const uint64_t* weight = group_weights(op, group);
+    const Word* weight = group_weights(op, group);
     const size_t other = two_groups ? op.weight.size() / groups_of(op.out) : 0;
     _tile_zero(0);
     _tile_zero(1);
@@ -114,7 +115,7 @@ inline void multiply(
     forget();
     for (int ky = 0; ky < op.kernel; ++ky) {
         const char* a = row.signs[ky] + (ptrdiff_t(x) - op.kernel / 2) * ptrdiff_t(in);
-        for (int tile = 0; tile < tiles; ++tile, a += TILE, weight += SIDE * TILE / 8) {
+        for (int tile = 0; tile < tiles; ++tile, a += TILE, weight += SIDE * TILE / sizeof(Word)) {
             _tile_loadd(4, a, in);
             _tile_loadd(6, weight, TILE);
             _tile_dpbssd(0, 4, 6);
@@ -161,7 +162,7 @@ struct Unfinished {
 };
 
 template <class Finish>
-inline void convolve_blocks(const BinaryWeights& op, const BinaryRow& row, uint64_t*) {
+inline void convolve_blocks(const BinaryWeights& op, const BinaryRow& row, Word*) {
     Products products[2];
     Unfinished last{0, 0, 0, products};
     int turn = 0;
@@ -215,7 +216,7 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 #include "rows.inc"
 
-void convolve_in_tiles(const BinaryWeights& op, const BinaryRow& row, uint64_t* scratch) {
+void convolve_in_tiles(const BinaryWeights& op, const BinaryRow& row, Word* scratch) {
     const Tiles tiles;
     binary_convolution(op, row, scratch);
 }

@@ -27,9 +27,11 @@ struct Ints {
     __m256i low, high;
 };
 using Mask = Vec;
-constexpr int WORDS = 4;
+constexpr int WORDS = 8;
 constexpr int PIXELS = 4;
-constexpr int DOTS = 1;
+constexpr int SPANS = 1;
+constexpr int DOTS = 8;
+constexpr int GROUPS = 1;
 
 // The first n of 8 lanes.
 inline __m256i first(int n) {
@@ -73,12 +75,33 @@ inline Vec to_floats(Ints v) {
     return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
 }
 
+// Eight pixels and four channels at a time: pixel 4 * i + j in part i of register j, and in
+// each part four pixels of four channels.
+inline void transpose(const float* from, size_t stride, float* to, size_t step) {
+    for (int i = 0; i < 8; ++i) {
+        const float* p = from + i / 4 * 8 * stride + i % 4 * 4;
+        float* out = to + i / 4 * 8 + i % 4 * 4 * step;
+        __m256 in[4];
+        for (int j = 0; j < 4; ++j, p += stride) {
+            in[j] = _mm256_set_m128(_mm_loadu_ps(p + 4 * stride), _mm_loadu_ps(p));
+        }
+        const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(in[0], in[1]));
+        const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(in[2], in[3]));
+        const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(in[0], in[1]));
+        const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(in[2], in[3]));
+        _mm256_storeu_ps(out, _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23)));
+        _mm256_storeu_ps(out + step, _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23)));
+        _mm256_storeu_ps(out + 2 * step, _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23)));
+        _mm256_storeu_ps(out + 3 * step, _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23)));
+    }
+}
+
 #include "nines.inc"
 
-inline __m256i load_words(const uint64_t* p) {
+inline __m256i load_words(const Word* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-inline __m256i broadcast(const uint64_t* p) { return _mm256_set1_epi64x((long long)*p); }
+inline __m256i broadcast(const Word* p) { return _mm256_set1_epi32(int(*p)); }
 
 // factor times the set bits of every byte, with the factor's table of nibbles.
 inline __m256i count_bytes(__m256i x, __m256i table) {
@@ -88,76 +111,61 @@ inline __m256i count_bytes(__m256i x, __m256i table) {
         _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble)));
 }
 
-// Set bits of the products of two vectors of channels, the even and the odd ones of eight,
-// summed in 64-bit lanes. Both share the operands that a pixel brings.
-struct Counts {
-    __m256i even, odd;
-};
-
-inline __m256i carry(__m256i x, __m256i p, __m256i q, const uint64_t* w) {
+inline __m256i carry(__m256i x, __m256i p, __m256i q, const Word* w) {
     p = _mm256_xor_si256(p, load_words(w + WORDS));
     q = _mm256_xor_si256(q, load_words(w + 2 * WORDS));
     x = _mm256_xor_si256(x, load_words(w));
     return _mm256_xor_si256(_mm256_and_si256(p, q), x);
 }
 
-inline Counts add_bytes(Counts sums, __m256i even, __m256i odd) {
-    const __m256i zero = _mm256_setzero_si256();
-    return {
-        _mm256_add_epi64(sums.even, _mm256_sad_epu8(even, zero)),
-        _mm256_add_epi64(sums.odd, _mm256_sad_epu8(odd, zero))};
+// Adds up the bytes of every lane.
+inline __m256i lower(__m256i sum, __m256i bytes) {
+    const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi8(-2));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-inline Counts count(const uint64_t* weight, const uint64_t* a, int terms) {
+// The dot products of a pixel with the channels of a group, in two vectors that share the
+// operands of the pixel.
+inline Ints dot(const BinaryWeights& op, const Word* weight, const Word* a) {
     const __m256i ones = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i twos = _mm256_add_epi8(ones, ones);
-    const size_t odd = size_t(operands(terms)) * WORDS;
-    Counts sums{_mm256_setzero_si256(), _mm256_setzero_si256()};
+    int terms = op.terms();
+    const size_t high = size_t(operands(terms)) * WORDS;
+    Ints sums{_mm256_set1_epi32(op.bits()), _mm256_set1_epi32(op.bits())};
     for (; terms >= NINE; terms -= NINE) {
         __m256i x = broadcast(a + 12 * BLOCK);
-        const uint64_t* w = weight + 12 * WORDS;
+        const Word* w = weight + 12 * WORDS;
         // At most 72 a byte.
-        __m256i even_bytes = count_bytes(_mm256_xor_si256(x, load_words(w)), ones);
-        __m256i odd_bytes = count_bytes(_mm256_xor_si256(x, load_words(w + odd)), ones);
+        __m256i low_bytes = count_bytes(_mm256_xor_si256(x, load_words(w)), ones);
+        __m256i high_bytes = count_bytes(_mm256_xor_si256(x, load_words(w + high)), ones);
         for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
             x = broadcast(a);
             const __m256i p = broadcast(a + BLOCK), q = broadcast(a + 2 * BLOCK);
-            even_bytes = _mm256_add_epi8(even_bytes, count_bytes(carry(x, p, q, weight), twos));
-            odd_bytes = _mm256_add_epi8(odd_bytes, count_bytes(carry(x, p, q, weight + odd), twos));
+            low_bytes = _mm256_add_epi8(low_bytes, count_bytes(carry(x, p, q, weight), twos));
+            high_bytes =
+                _mm256_add_epi8(high_bytes, count_bytes(carry(x, p, q, weight + high), twos));
         }
-        sums = add_bytes(sums, even_bytes, odd_bytes);
+        sums = {lower(sums.low, low_bytes), lower(sums.high, high_bytes)};
         weight += WORDS;
         a += BLOCK;
     }
     if (terms == 0) return sums;
-    __m256i even_bytes = _mm256_setzero_si256(), odd_bytes = even_bytes;  // at most 64 a byte
+    __m256i low_bytes = _mm256_setzero_si256(), high_bytes = low_bytes;  // at most 64 a byte
     for (; terms > 0; --terms, weight += WORDS, a += BLOCK) {
         const __m256i x = broadcast(a);
-        const __m256i even = _mm256_xor_si256(x, load_words(weight));
-        const __m256i odd_product = _mm256_xor_si256(x, load_words(weight + odd));
-        even_bytes = _mm256_add_epi8(even_bytes, count_bytes(even, ones));
-        odd_bytes = _mm256_add_epi8(odd_bytes, count_bytes(odd_product, ones));
+        const __m256i low = _mm256_xor_si256(x, load_words(weight));
+        const __m256i high_product = _mm256_xor_si256(x, load_words(weight + high));
+        low_bytes = _mm256_add_epi8(low_bytes, count_bytes(low, ones));
+        high_bytes = _mm256_add_epi8(high_bytes, count_bytes(high_product, ones));
     }
-    return add_bytes(sums, even_bytes, odd_bytes);
-}
-
-// Dot products of 8 channels.
-inline __m256i dot_eight(const uint64_t* weight, const uint64_t* a, int terms, __m256i all) {
-    const Counts sums = count(weight, a, terms);
-    const __m256i counts = _mm256_or_si256(sums.even, _mm256_slli_epi64(sums.odd, 32));
-    return _mm256_sub_epi32(all, _mm256_add_epi32(counts, counts));
+    return {lower(sums.low, low_bytes), lower(sums.high, high_bytes)};
 }
 
 template <int COUNT>
-[[gnu::always_inline]] inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
-    const int terms = op.terms();
-    const size_t eight = size_t(operands(terms)) * 2 * WORDS;
-    const __m256i all = _mm256_set1_epi32(op.bits());
-    for (int x = 0; x < COUNT; ++x) {
-        out[x].low = dot_eight(weight, a + x, terms, all);
-        out[x].high = dot_eight(weight + eight, a + x, terms, all);
-    }
+inline void dots(
+    const BinaryWeights& op, const Word* weight, const Word* a, Ints (&out)[COUNT][1]) {
+    for (int x = 0; x < COUNT; ++x) out[x][0] = dot(op, weight, a + x);
 }
 
 constexpr int PRODUCTS = 4 * 256;

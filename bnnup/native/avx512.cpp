@@ -27,19 +27,24 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,fma"
 
 #include "avx512.inc"
 
-constexpr int WORDS = 8;
+constexpr int WORDS = LANES;
 constexpr int DOTS = 4;
+constexpr int GROUPS = 2;
 
 #include "nines.inc"
 
-inline __m512i load_words(const uint64_t* p) { return _mm512_load_si512(p); }
-inline __m512i broadcast(const uint64_t* p) { return _mm512_set1_epi64((long long)*p); }
+inline __m512i load_words(const Word* p) { return _mm512_load_si512(p); }
+inline __m512i broadcast(const Word* p) {
+    __m512i v = _mm512_set1_epi32(int(*p));
+    __asm__("" : "+v"(v));
+    return v;
+}
 
 // popcount of a carry: both = p & (q ^ q') with p = a^a1 ^ w^w1 and q ^ q' = a^a2 ^ w^w2.
 inline __m512i count_carry(const __m512i* a, const __m512i* w) {
     const __m512i p = _mm512_xor_si512(a[1], w[1]);
-    const __m512i both = _mm512_ternarylogic_epi64(p, a[2], w[2], 0x60);
-    return _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(both, a[0], w[0], 0x96));
+    const __m512i both = _mm512_ternarylogic_epi32(p, a[2], w[2], 0x60);
+    return _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(both, a[0], w[0], 0x96));
 }
 
 // Lowers sums by byte counts times a factor, given as bytes.
@@ -47,53 +52,58 @@ inline __m512i lower(__m512i sum, __m512i counts, __m512i factor) {
     return _mm512_dpbusd_epi32(sum, counts, factor);
 }
 
-// The dot products of COUNT pixels with the channels of a group. Sums stand in the low
-// halves of 64-bit lanes, those of even and of odd channels apart; no count exceeds a
-// byte. Every operand goes through a register and serves two or more products, for the same
-// reason as in broadcast.
-template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
-    const int terms = op.terms();
-    const size_t odd = size_t(operands(terms)) * WORDS;
-    const __m512i one = _mm512_set1_epi8(-2), two = _mm512_set1_epi8(-4);
-    __m512i sums[COUNT][2];
-    for (auto& sum : sums) sum[0] = sum[1] = _mm512_set1_epi64(op.bits());
-    int term = 0;
-    for (; term + NINE <= terms; term += NINE) {
+// Adds the products of one word.
+template <int COUNT, int N>
+inline void count_singly(const Word* weight, size_t next, const Word* a, Ints (&sums)[COUNT][N]) {
+    const __m512i factor = _mm512_set1_epi8(-2);
+    for (int i = 0; i < N; ++i) {
+        const __m512i w = load_words(weight + i * next);
+        for (int x = 0; x < COUNT; ++x) {
+            const __m512i product = _mm512_xor_si512(broadcast(a + x), w);
+            sums[x][i] = lower(sums[x][i], _mm512_popcnt_epi32(product), factor);
+        }
+    }
+}
+
+// Adds the products of an adder of nines.h.
+template <int COUNT, int N>
+inline void count_carries(const Word* weight, size_t next, const Word* a, Ints (&sums)[COUNT][N]) {
+    const __m512i factor = _mm512_set1_epi8(-4);
+    __m512i w[N][3];
+    for (int i = 0; i < N; ++i) {
+        for (int j = 0; j < 3; ++j) w[i][j] = load_words(weight + i * next + j * WORDS);
+    }
+    for (int x = 0; x < COUNT; ++x) {
+        const __m512i all[3] = {
+            broadcast(a + x), broadcast(a + BLOCK + x), broadcast(a + 2 * BLOCK + x)};
+        for (int i = 0; i < N; ++i) {
+            sums[x][i] = lower(sums[x][i], count_carry(all, w[i]), factor);
+        }
+    }
+}
+
+// The dot products of COUNT pixels with the channels of N groups. Every operand goes through
+// a register, for the same reason as in broadcast.
+template <int COUNT, int N>
+inline void dots(
+    const BinaryWeights& op, const Word* weight, const Word* a, Ints (&out)[COUNT][N]) {
+    const size_t next = size_t(operands(op.terms())) * WORDS;  // from group to group
+    Ints sums[COUNT][N];
+    for (int x = 0; x < COUNT; ++x) {
+        for (int i = 0; i < N; ++i) sums[x][i] = _mm512_set1_epi32(op.bits());
+    }
+    int terms = op.terms();
+    for (; terms >= NINE; terms -= NINE) {
         for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
-            __m512i w[2][3];
-            for (int half = 0; half < 2; ++half) {
-                for (int i = 0; i < 3; ++i) w[half][i] = load_words(weight + half * odd + i * WORDS);
-            }
-            for (int x = 0; x < COUNT; ++x) {
-                const __m512i all[3] = {
-                    broadcast(a + x), broadcast(a + BLOCK + x), broadcast(a + 2 * BLOCK + x)};
-                for (int half = 0; half < 2; ++half) {
-                    sums[x][half] = lower(sums[x][half], count_carry(all, w[half]), two);
-                }
-            }
+            count_carries(weight, next, a, sums);
         }
-        for (int half = 0; half < 2; ++half) {
-            const __m512i w = load_words(weight + half * odd);
-            for (int x = 0; x < COUNT; ++x) {
-                const __m512i sum = _mm512_xor_si512(broadcast(a + x), w);
-                sums[x][half] = lower(sums[x][half], _mm512_popcnt_epi64(sum), one);
-            }
-        }
+        count_singly(weight, next, a, sums);
         weight += WORDS;
         a += BLOCK;
     }
-    for (; term < terms; ++term, weight += WORDS, a += BLOCK) {
-        for (int half = 0; half < 2; ++half) {
-            const __m512i w = load_words(weight + half * odd);
-            for (int x = 0; x < COUNT; ++x) {
-                const __m512i product = _mm512_xor_si512(broadcast(a + x), w);
-                sums[x][half] = lower(sums[x][half], _mm512_popcnt_epi64(product), one);
-            }
-        }
-    }
+    for (; terms > 0; --terms, weight += WORDS, a += BLOCK) count_singly(weight, next, a, sums);
     for (int x = 0; x < COUNT; ++x) {
-        out[x] = _mm512_mask_shuffle_epi32(sums[x][0], 0xAAAA, sums[x][1], _MM_PERM_CCAA);
+        for (int i = 0; i < N; ++i) out[x][i] = sums[x][i];
     }
 }
 

@@ -36,7 +36,7 @@ struct BinaryWeights {
     int in = 0, out = 0, kernel = 1;
     Skip skip = Skip::none;
     ActivationWeights activation;
-    Aligned<uint64_t> weight;     // (groups, ...), arranged by Kernel::arrange
+    Aligned<Word> weight;         // (groups, ...), arranged by Kernel::arrange
     Aligned<float> scale, shift;  // (groups, LANES)
 
     int bits() const { return kernel * kernel * in; }
@@ -56,23 +56,30 @@ struct BinaryRow {
 // Word `term` of the strings of n pixels from x on. Every piece of a string either has
 // zeros behind it or fills the word, so that none needs a mask.
 [[gnu::always_inline]] inline void read_term(
-    const BinaryWeights& op, const BinaryRow& row, int term, int x, int n, uint64_t* out) {
+    const BinaryWeights& op, const BinaryRow& row, int term, int x, int n, Word* out) {
     std::fill_n(out, n, 0);
-    int bit = 64 * term;
-    for (int filled = 0; filled < 64 && bit < op.bits();) {
-        const int tap = bit / op.in, channel = bit % op.in, shift = channel % 64;
-        const char* plane = row.signs[tap / op.kernel] + size_t(channel / 64) * row.plane;
-        const uint64_t* from =
-            reinterpret_cast<const uint64_t*>(plane) + x + tap % op.kernel - op.kernel / 2;
+    int bit = WORD * term;
+    for (int filled = 0; filled < WORD && bit < op.bits();) {
+        const int tap = bit / op.in, channel = bit % op.in, shift = channel % WORD;
+        const char* plane = row.signs[tap / op.kernel] + size_t(channel / WORD) * row.plane;
+        const Word* from =
+            reinterpret_cast<const Word*>(plane) + x + tap % op.kernel - op.kernel / 2;
         for (int i = 0; i < n; ++i) out[i] |= from[i] >> shift << filled;
-        const int step = std::min({64 - shift, op.in - channel, 64 - filled});
+        const int step = std::min({WORD - shift, op.in - channel, WORD - filled});
         bit += step;
         filled += step;
     }
 }
 
+// The same, where it lies, if no piece is less than a word: op.in is a multiple of WORD.
+inline const Word* term_in_place(const BinaryWeights& op, const BinaryRow& row, int term, int x) {
+    const int planes = op.in / WORD, tap = term / planes;
+    const char* plane = row.signs[tap / op.kernel] + size_t(term % planes) * row.plane;
+    return reinterpret_cast<const Word*>(plane) + x + tap % op.kernel - op.kernel / 2;
+}
+
 // What arrange made of a group's weights.
-inline const uint64_t* group_weights(const BinaryWeights& op, int group) {
+inline const Word* group_weights(const BinaryWeights& op, int group) {
     return &op.weight[op.weight.size() / groups_of(op.out) * group];
 }
 
@@ -90,10 +97,10 @@ struct Kernel {
     SignLayout (*sign_layout)(int channels) = nullptr;
     // (out, terms) words, the strings of op's weights, to the order that
     // binary_convolution reads.
-    Aligned<uint64_t> (*arrange)(const BinaryWeights& op, const uint64_t* words) = nullptr;
+    Aligned<Word> (*arrange)(const BinaryWeights& op, const Word* words) = nullptr;
     // Bytes of scratch that binary_convolution wants.
     size_t (*binary_scratch)(const BinaryWeights& op) = nullptr;
-    void (*binary_convolution)(const BinaryWeights&, const BinaryRow&, uint64_t* scratch) = nullptr;
+    void (*binary_convolution)(const BinaryWeights&, const BinaryRow&, Word* scratch) = nullptr;
 
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
     void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) = nullptr;

@@ -1,7 +1,7 @@
 // How pictures and weights lie in memory.
 //
 // Signs. Bit 1 means -1, bit 0 means +1, and the sign of 0 is +1. Bits run along
-// channels, lowest bit first, 64 to a word; the bits past the last channel are 0.
+// channels, lowest bit first, 32 to a word; the bits past the last channel are 0.
 // The dot product of K signs is then K - 2 * popcount(a xor w). Padding replicates
 // the border, because a sign has no zero. A kernel that multiplies bytes keeps them as
 // such, +1 and -1.
@@ -16,6 +16,9 @@
 
 namespace bnnup {
 
+using Word = uint32_t;
+
+constexpr int WORD = 32;   // bits
 constexpr int LANES = 16;  // channels that a kernel works on together
 constexpr int BORDER = 2;  // half of the largest convolution kernel
 constexpr int BLOCK = 64;  // pixels of a row that a binary convolution does at a time
@@ -23,7 +26,7 @@ constexpr int MAX_KERNEL = 2 * BORDER + 1;
 constexpr int BICUBIC_TAPS = 5;
 
 constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
-constexpr int words_of(int channels) { return divide_up(channels, 64); }
+constexpr int words_of(int bits) { return divide_up(bits, WORD); }
 constexpr int groups_of(int channels) { return divide_up(channels, LANES); }
 
 // Pieces of a pixel's signs, and bytes a piece; a row is (planes, width) pieces.
@@ -31,7 +34,7 @@ struct SignLayout {
     int planes = 0;
     int bytes = 0;
 };
-constexpr SignLayout as_words(int channels) { return {words_of(channels), 8}; }
+constexpr SignLayout as_words(int channels) { return {words_of(channels), sizeof(Word)}; }
 constexpr SignLayout as_bytes(int channels) { return {1, channels}; }
 
 // Size and place of one value. What is soon read for the last time takes turns in fewer rows

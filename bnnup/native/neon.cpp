@@ -17,7 +17,9 @@ bool supported() { return true; }
 
 constexpr int QUARTERS = LANES / 4;
 constexpr int PIXELS = 4;
+constexpr int SPANS = 1;
 constexpr int DOTS = 1;
+constexpr int GROUPS = 1;
 
 struct Vec {
     float32x4_t quarter[QUARTERS];
@@ -85,20 +87,33 @@ inline Vec to_floats(Ints v) {
     return each([&](int i) { return vcvtq_f32_s32(v.quarter[i]); });
 }
 
-size_t binary_scratch(const BinaryWeights& op) {
-    return size_t(op.terms()) * BLOCK * sizeof(uint64_t);
+// Four pixels of four channels at a time.
+inline void transpose(const float* from, size_t stride, float* to, size_t step) {
+    for (int i = 0; i < LANES; ++i) {
+        const float* p = from + i / 4 * 4 * stride + i % 4 * 4;
+        float* out = to + i / 4 * 4 + i % 4 * 4 * step;
+        float32x4x4_t block;
+        for (int x = 0; x < 4; ++x) block.val[x] = vld1q_f32(p + x * stride);
+        alignas(16) float turned[16];
+        vst4q_f32(turned, block);
+        for (int c = 0; c < 4; ++c) vst1q_f32(out + c * step, vld1q_f32(turned + 4 * c));
+    }
 }
 
-inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
+size_t binary_scratch(const BinaryWeights& op) {
+    return size_t(op.terms()) * BLOCK * sizeof(Word);
+}
+
+inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, Word* out) {
     for (int term = 0; term < op.terms(); ++term) {
         read_term(op, row, term, x, n, out + term * BLOCK);
     }
 }
 
-// (groups, LANES / 4, terms, 4): four channels are two registers.
-Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
+// (groups, LANES / 4, terms, 4)
+Aligned<Word> arrange(const BinaryWeights& op, const Word* words) {
     const int terms = op.terms();
-    Aligned<uint64_t> arranged(size_t(groups_of(op.out)) * LANES * terms);
+    Aligned<Word> arranged(size_t(groups_of(op.out)) * LANES * terms);
     for (int channel = 0; channel < op.out; ++channel) {
         for (int term = 0; term < terms; ++term) {
             const size_t at = size_t(channel / 4) * terms + term;
@@ -108,32 +123,31 @@ Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
     return arranged;
 }
 
-// Set bits of the products of two channels, in 64-bit lanes. A byte takes 31 terms.
-inline uint64x2_t count(const uint64_t* weight, const uint64_t* a, int terms) {
-    uint64x2_t sum = vdupq_n_u64(0);
+// Set bits of the products of four channels. A byte takes 31 terms.
+inline uint32x4_t count(const Word* weight, const Word* a, int terms) {
+    uint32x4_t sum = vdupq_n_u32(0);
     while (terms > 0) {
         uint8x16_t bytes = vdupq_n_u8(0);
         const int n = std::min(terms, 31);
         for (int term = 0; term < n; ++term, weight += 4, a += BLOCK) {
-            const uint64x2_t product = veorq_u64(vdupq_n_u64(*a), vld1q_u64(weight));
-            bytes = vaddq_u8(bytes, vcntq_u8(vreinterpretq_u8_u64(product)));
+            const uint32x4_t product = veorq_u32(vdupq_n_u32(*a), vld1q_u32(weight));
+            bytes = vaddq_u8(bytes, vcntq_u8(vreinterpretq_u8_u32(product)));
         }
-        sum = vpadalq_u32(sum, vpaddlq_u16(vpaddlq_u8(bytes)));
+        sum = vpadalq_u16(sum, vpaddlq_u8(bytes));
         terms -= n;
     }
     return sum;
 }
 
 template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
+inline void dots(
+    const BinaryWeights& op, const Word* weight, const Word* a, Ints (&out)[COUNT][1]) {
     const int terms = op.terms();
     const int32x4_t all = vdupq_n_s32(op.bits());
     for (int x = 0; x < COUNT; ++x) {
         for (int i = 0; i < QUARTERS; ++i) {
-            const uint64_t* w = weight + size_t(i) * terms * 4;
-            const uint32x4_t counts = vcombine_u32(
-                vmovn_u64(count(w, a + x, terms)), vmovn_u64(count(w + 2, a + x, terms)));
-            out[x].quarter[i] = vsubq_s32(all, vreinterpretq_s32_u32(vaddq_u32(counts, counts)));
+            const uint32x4_t counts = count(weight + size_t(i) * terms * 4, a + x, terms);
+            out[x][0].quarter[i] = vsubq_s32(all, vreinterpretq_s32_u32(vaddq_u32(counts, counts)));
         }
     }
 }

@@ -74,20 +74,20 @@ FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
 }
 
 // Packed bytes (out, kernel, kernel, ceil(in / 8)) to strings of bits (out, terms).
-std::vector<uint64_t> read_strings(const BinaryWeights& op, Bytes weight) {
+std::vector<Word> read_strings(const BinaryWeights& op, Bytes weight) {
     const size_t bytes = divide_up(op.in, 8), taps = size_t(op.kernel) * op.kernel;
     check_size(weight.size, op.out * taps * bytes, "weight has the wrong size");
-    std::vector<uint64_t> strings(size_t(op.out) * op.terms());
+    std::vector<Word> strings(size_t(op.out) * op.terms());
     const uint8_t* from = weight.data;
     for (int channel = 0; channel < op.out; ++channel) {
-        uint64_t* const string = &strings[size_t(channel) * op.terms()];
+        Word* const string = &strings[size_t(channel) * op.terms()];
         for (size_t tap = 0; tap < taps; ++tap, from += bytes) {
             check(
                 op.in % 8 == 0 || from[bytes - 1] >> op.in % 8 == 0,
                 "weight has bits past its channels");
             for (int i = 0; i < op.in; ++i) {
                 const size_t bit = tap * op.in + i;
-                string[bit / 64] |= uint64_t(from[i / 8] >> i % 8 & 1) << bit % 64;
+                string[bit / WORD] |= Word(from[i / 8] >> i % 8 & 1) << bit % WORD;
             }
         }
     }

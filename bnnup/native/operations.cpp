@@ -56,7 +56,7 @@ void convolve_signs(const Job& job, int y) {
     row.width = job.width();
     if (job.operation.needs_floats) row.floats = job.out(y);
     if (job.operation.needs_signs) row.packed = job.sign_row(job.result, y);
-    job.kernel().binary_convolution(binary, row, reinterpret_cast<uint64_t*>(job.scratch));
+    job.kernel().binary_convolution(binary, row, reinterpret_cast<Word*>(job.scratch));
 }
 
 void concatenate(const Job& job, int y) {

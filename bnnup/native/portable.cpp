@@ -20,7 +20,9 @@ struct Ints {
 };
 using Mask = unsigned;
 constexpr int PIXELS = 4;
+constexpr int SPANS = 1;
 constexpr int DOTS = 1;
+constexpr int GROUPS = 1;
 
 template <class F>
 inline Vec each(F f) {
@@ -50,21 +52,27 @@ inline Vec select(Mask m, Vec a, Vec b) {
 inline unsigned bits(Mask m) { return m; }
 inline Vec to_floats(Ints v) { return each([&](int i) { return float(v.lane[i]); }); }
 
+inline void transpose(const float* from, size_t stride, float* to, size_t step) {
+    for (int x = 0; x < LANES; ++x) {
+        for (int c = 0; c < LANES; ++c) to[c * step + x] = from[x * stride + c];
+    }
+}
+
 size_t binary_scratch(const BinaryWeights& op) {
-    return size_t(op.terms()) * BLOCK * sizeof(uint64_t);
+    return size_t(op.terms()) * BLOCK * sizeof(Word);
 }
 
 // The words of n pixels from x on: (terms, BLOCK).
-inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, uint64_t* out) {
+inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, Word* out) {
     for (int term = 0; term < op.terms(); ++term) {
         read_term(op, row, term, x, n, out + term * BLOCK);
     }
 }
 
 // (groups, terms, LANES)
-Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
+Aligned<Word> arrange(const BinaryWeights& op, const Word* words) {
     const int terms = op.terms();
-    Aligned<uint64_t> arranged(size_t(groups_of(op.out)) * LANES * terms);
+    Aligned<Word> arranged(size_t(groups_of(op.out)) * LANES * terms);
     for (int channel = 0; channel < op.out; ++channel) {
         for (int term = 0; term < terms; ++term) {
             const size_t at = size_t(channel / LANES) * terms + term;
@@ -74,32 +82,34 @@ Aligned<uint64_t> arrange(const BinaryWeights& op, const uint64_t* words) {
     return arranged;
 }
 
-inline int popcount(uint64_t x) {
-    x -= x >> 1 & 0x5555555555555555;
-    x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
-    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
-    return int(x * 0x0101010101010101 >> 56);
+inline int popcount(Word x) {
+    x -= x >> 1 & 0x55555555;
+    x = (x & 0x33333333) + (x >> 2 & 0x33333333);
+    x = (x + (x >> 4)) & 0x0f0f0f0f;
+    return int(x * 0x01010101 >> 24);
 }
 
 // The dot products of COUNT pixels, whose operands begin at a, with the channels of a group.
 template <int COUNT>
-inline void dots(const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
+inline void dots(
+    const BinaryWeights& op, const Word* weight, const Word* a, Ints (&out)[COUNT][1]) {
     for (int x = 0; x < COUNT; ++x) {
-        for (int lane = 0; lane < LANES; ++lane) {
-            int differing = 0;
-            for (int term = 0; term < op.terms(); ++term) {
-                differing += popcount(a[term * BLOCK + x] ^ weight[term * LANES + lane]);
+        int differing[LANES] = {};
+        for (int term = 0; term < op.terms(); ++term) {
+            for (int lane = 0; lane < LANES; ++lane) {
+                differing[lane] += popcount(a[term * BLOCK + x] ^ weight[term * LANES + lane]);
             }
-            out[x].lane[lane] = op.bits() - 2 * differing;
         }
+        for (int lane = 0; lane < LANES; ++lane) out[x][0].lane[lane] = op.bits() - 2 * differing[lane];
     }
 }
 
-constexpr int PRODUCTS = 64;
+constexpr int PRODUCTS = WORD;
 
 uint64_t spin(long rounds, uint64_t seed) {
-    uint64_t sum = 0, a = seed;
-    for (long i = 0; i < rounds; ++i, a += seed) sum += popcount(a ^ seed);
+    uint64_t sum = 0;
+    Word a = Word(seed);
+    for (long i = 0; i < rounds; ++i, a += Word(seed)) sum += popcount(a ^ Word(seed >> 32));
     return sum;
 }
 
