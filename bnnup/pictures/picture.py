@@ -11,6 +11,7 @@ from bnnup.errors import MediaError
 from bnnup.pictures import metadata
 from bnnup.pictures.animation import Animation
 from bnnup.pictures.icc import FOREIGN, to_srgb
+from bnnup.pictures.loss import Loss, find_loss
 from bnnup.pictures.metadata import Info
 
 ROWS = 256  # that are converted at a time
@@ -24,7 +25,8 @@ class Picture:
 
     ``pixels`` are uint8 or uint16, and those of the first frame if there is an
     ``animation``; ``info`` is metadata that holds for them, ``format`` the name of what
-    it was read from, ``notes`` what a user should know about that.
+    it was read from, ``notes`` what a user should know about that, ``loss`` what its
+    encoding took away.
     """
 
     pixels: NDArray[Any]
@@ -32,6 +34,7 @@ class Picture:
     format: str = ""
     notes: tuple[str, ...] = ()
     animation: Animation | None = None
+    loss: Loss | None = None
 
     @classmethod
     def of(cls, image: Image.Image) -> "Picture":
@@ -43,7 +46,8 @@ class Picture:
         info, lost = metadata.upright(info, image.size, orientation)
         info = {key: value for key, value in {**info, **profile}.items() if value}
         notes = (*notes, *metadata.left_out(lost))
-        return cls(turn_upright(pixels, orientation), info, notes=notes)
+        upright = turn_upright(pixels, orientation)
+        return cls(upright, info, notes=notes, loss=find_loss(image, b""))
 
 
 def read_image(image: Image.Image) -> tuple[NDArray[Any], Info, tuple[str, ...]]:

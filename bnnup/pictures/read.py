@@ -18,6 +18,7 @@ from bnnup.pictures import boxes, heif, jxl, metadata, png, pnm
 from bnnup.pictures.animation import Animation, read_animation
 from bnnup.pictures.formats import FORMATS, register
 from bnnup.pictures.icc import code_points, srgb
+from bnnup.pictures.loss import Loss, find_loss
 from bnnup.pictures.metadata import Info
 from bnnup.pictures.picture import Picture, read_image, turn_upright
 from bnnup.pictures.tiff_pixels import Page
@@ -121,7 +122,11 @@ class _Source:
         info, lost = metadata.upright(self.info, self.size, self.orientation)
         info = {key: value for key, value in {**info, **profile}.items() if value}
         lost = [*self.lost, *lost, *self._companions(moving)]
-        return Picture(pixels, info, self.format, (*notes, *metadata.left_out(lost)), moving)
+        notes = (*notes, *metadata.left_out(lost))
+        return Picture(pixels, info, self.format, notes, moving, self._loss())
+
+    def _loss(self) -> Loss | None:
+        return None if self.image is None else find_loss(self.image, self._content(PREFIX))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,0 +1,47 @@
+"""What a picture lost when its file was written, as far as the file tells."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+# Of the Independent JPEG Group's table for luma, quality 50, in ITU-T T.81, annex K.
+STANDARD_SUM = 3688
+LOSSLESS_WEBP = b"VP8L"
+LOSSY = ("AVIF", "HEIF", "JPEG2000", "J2K", "JXL")  # nearly always, and cheap to be wrong about
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A lossy encoding: ``kind`` in words, and its quality on JPEG's scale, if it has one."""
+
+    kind: str
+    quality: int | None = None
+
+    def __str__(self) -> str:
+        return self.kind if self.quality is None else f"{self.kind} of quality {self.quality}"
+
+
+def find_loss(image: Image.Image, prefix: bytes) -> Loss | None:
+    """What the encoding of an opened file took away; None for lossless ones.
+
+    ``prefix`` are the first 16 bytes of the file or more.
+    """
+    tables: Mapping[int, Sequence[int]] = getattr(image, "quantization", {})
+    if tables:
+        return Loss("JPEG", jpeg_quality(tables[0]))
+    if image.format == "WEBP":
+        return None if prefix[12:16] == LOSSLESS_WEBP else Loss("lossy WebP")
+    return Loss(str(image.format)) if image.format in LOSSY else None
+
+
+def jpeg_quality(table: Sequence[int]) -> int:
+    """The quality, 1 … 100, at which the IJG's library writes tables as coarse as this one.
+
+    Its tables are multiples of the standard's: of a whole table the sum tells the factor.
+    Below 20, where entries are capped at 255, the quality comes out a little high.
+    """
+    percent = 100 * sum(table) / STANDARD_SUM
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
+    return min(max(math.floor(quality + 0.5), 1), 100)

@@ -1,0 +1,105 @@
+"""Which network a picture gets: by what its file lost, or by its noise."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bnnup.model import zoo
+from bnnup.pictures.loss import Loss, jpeg_quality
+from bnnup.pictures.picture import Picture
+from bnnup.pictures.read import decode
+from bnnup.upscale.choice import QUALITY, SIGMA, choose_model, estimate_noise
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with networks for real pictures at ×2, a small one at ×3, and none at ×4."""
+    for name in "edsr-real-x2", "edsr-small-real-x2", "edsr-small-real-x3":
+        (tmp_path / f"{name}.safetensors").touch()
+    monkeypatch.setattr(zoo, "bundled_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def smooth(seed: int = 0) -> np.ndarray:
+    """(160, 200, 3) uint8 without noise, never the same in neighbouring pixels."""
+    noise = Image.fromarray(np.random.default_rng(seed).integers(40, 216, (6, 8, 3), np.uint8))
+    return np.asarray(noise.resize((200, 160), Image.Resampling.BICUBIC))
+
+
+def saved(pixels: np.ndarray, name: str, **options: object) -> Picture:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, name, **options)
+    return decode(file, name)
+
+
+@pytest.mark.parametrize("quality", [25, 50, 75, 90, 95, 100])
+def test_quality_is_what_the_encoder_was_told(quality: int) -> None:
+    file = BytesIO()
+    Image.fromarray(smooth()).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        assert jpeg_quality(image.quantization[0]) == pytest.approx(quality, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "loss"),
+    [
+        ("PNG", {}, None),
+        ("BMP", {}, None),
+        ("WEBP", {"lossless": True}, None),
+        ("WEBP", {"quality": 80}, Loss("lossy WebP")),
+        ("JPEG", {"quality": 75}, Loss("JPEG", 75)),
+        ("AVIF", {"quality": 60}, Loss("AVIF")),
+    ],
+)
+def test_what_a_file_lost(name: str, options: dict[str, object], loss: Loss | None) -> None:
+    assert saved(smooth(), name, **options).loss == loss
+
+
+@pytest.mark.parametrize("sigma", [0, 2, 5, 10, 20])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_noise_is_measured(sigma: float, dtype: type) -> None:
+    rng = np.random.default_rng(1)
+    grey = smooth()[..., 0]
+    noisy = (grey + sigma * rng.standard_normal(grey.shape)).clip(0, 255)
+    scaled = np.rint(noisy * (1 if dtype == np.uint8 else 257)).astype(dtype)
+    assert estimate_noise(scaled) == pytest.approx(sigma, abs=0.4 + 0.15 * sigma)
+
+
+def test_texture_is_no_noise() -> None:
+    pixels = smooth().copy()
+    rng = np.random.default_rng(1)
+    pixels[:, :120] = rng.integers(0, 256, (160, 120, 3))
+    assert estimate_noise(pixels) < SIGMA
+
+
+def test_drawings_have_no_noise() -> None:
+    page = np.full((300, 300, 3), 255, np.uint8)
+    page[20:280:9, 20:280] = 0
+    page[100:130, 100:130] = np.random.default_rng(0).integers(0, 256, (30, 30, 3))
+    assert estimate_noise(page) == 0
+
+
+def test_tiny_pictures_have_none() -> None:
+    assert estimate_noise(np.zeros((1, 1), np.uint8)) == 0
+
+
+@pytest.mark.usefixtures("package")
+def test_the_rule() -> None:
+    clean = saved(smooth(), "PNG")
+    assert choose_model(clean, 2).model == "edsr"
+    assert choose_model(saved(smooth(), "JPEG", quality=QUALITY + 3), 2).model == "edsr"
+    lossy = saved(smooth(), "JPEG", quality=QUALITY - 3)
+    choice = choose_model(lossy, 2)
+    assert choice.model == "edsr-real"
+    assert str(choice) == f"edsr-real: JPEG of quality {QUALITY - 3}"
+    assert choose_model(lossy, 3).model == "edsr-small-real"
+    nothing = choose_model(lossy, 4)
+    assert nothing.model == "edsr"
+    assert "no network for such pictures at ×4" in nothing.reason
+    noise = np.random.default_rng(0).standard_normal(clean.pixels.shape)
+    noisy = (clean.pixels + 3 * SIGMA * noise).clip(0, 255).astype(np.uint8)
+    assert choose_model(replace(clean, pixels=noisy), 2).model == "edsr-real"
