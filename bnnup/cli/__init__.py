@@ -67,8 +67,8 @@ def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())
-    own = sys.stderr
-    if own is None or own is not sys.__stderr__:
+    own = sys.__stderr__
+    if own is None or sys.stderr is not own:
         return
     with suppress(OSError):  # libpng and libtiff write to the descriptor, past Python
         sys.stderr = os.fdopen(os.dup(2), "w", 1, own.encoding, own.errors)
