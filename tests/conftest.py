@@ -19,6 +19,7 @@ from PIL import Image
 
 from bnnup import cli
 from bnnup.model.file import Model, save_model
+from bnnup.model.program import Bicubic, Program
 from bnnup.upscale.upscaler import Upscaler
 
 # On networks this small, threads of torch wait for each other more than they compute.
@@ -125,3 +126,11 @@ def memory() -> Iterator[MemoryFileSystem]:
     yield fsspec.filesystem("memory")
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture(scope="session")
+def bicubic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is bicubic and nothing else, so that what comes out is known."""
+    path = tmp_path_factory.mktemp("bicubic") / "bicubic-x2.safetensors"
+    save_model(Model(Program(2, (Bicubic("result", "luma", 2),)), {}), path)
+    return path

@@ -18,9 +18,6 @@ from conftest import Run
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from bnnup.model.file import Model, save_model
-from bnnup.model.program import Bicubic, Program
-
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
@@ -33,13 +30,6 @@ HEIGHT, WIDTH = 17, 23
 MAKER, ORIENTATION, ARTIST, SOFTWARE = 271, 274, 315, 305
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 EXPOSURE, PIXELS_ACROSS, PIXELS_DOWN = 33434, 40962, 40963
-
-
-@pytest.fixture(scope="session")
-def bicubic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bicubic") / "bicubic-x2.safetensors"
-    save_model(Model(Program(2, (Bicubic("result", "luma", 2),)), {}), path)
-    return path
 
 
 def smooth(*channels: int, dtype: Any = np.uint8) -> NDArray[Any]:

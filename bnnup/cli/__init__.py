@@ -67,10 +67,11 @@ def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())
-    if sys.stderr is None or sys.stderr is not sys.__stderr__:  # closed, or somebody else's
+    own = sys.__stderr__
+    if own is None or sys.stderr is not own:
         return
     with suppress(OSError):  # libpng and libtiff write to the descriptor, past Python
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        sys.stderr = os.fdopen(os.dup(2), "w", 1, own.encoding, own.errors)
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
 

@@ -30,13 +30,14 @@ class Writer(Protocol):
 class Format:
     """A kind of picture file.
 
-    ``endings`` begin with the usual one; ``bits`` and ``color_bits`` are the most of a
-    sample of grey and of colour, 0 where there is no colour; ``longest`` is the longest
+    ``endings`` begin with the usual one; ``bits`` are the most of a sample of grey,
+    ``color_bits`` with colour or alpha, 0 where there is neither; ``longest`` is the longest
     side in pixels. ``keeps`` are the keys of Info that it has a place for, ``limits`` the
-    most bytes of some. ``writer`` is ours, without one Pillow writes with ``options``;
-    ``lossless`` are the options that make it lossless, None if nothing can. ``memory`` is
-    what the encoder takes, in images of Pillow's: 0 if it takes strip by strip.
-    ``animation`` writes moving pictures. ``plugin`` is the module that Pillow needs.
+    most bytes of some. ``writer`` is ours, without one Pillow writes with ``options``, and
+    images of the modes ``as_color`` are turned into RGB or RGBA first; ``lossless`` are the
+    options that make it lossless, None if nothing can. ``memory`` is what the encoder takes,
+    in images of Pillow's: 0 if it takes strip by strip. ``animation`` writes moving pictures.
+    ``plugin`` is the module that Pillow needs.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Format:
     bits: int = 8
     color_bits: int = 8
     longest: int | None = None
+    as_color: frozenset[str] = frozenset()
     keeps: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict)
     writer: Writer | None = None
@@ -172,6 +174,7 @@ TABLE = (
         (".gif",),
         alpha=True,
         longest=65535,
+        as_color=frozenset({"LA"}),
         keeps=frozenset({"comment"}),
         lossless=None,
         memory=3,
@@ -197,8 +200,14 @@ TABLE = (
     Format("PPM", (".ppm", ".pnm"), bits=16, color_bits=16, writer=write_pnm, memory=0),
     Format("PFM", (".pfm",), "PPM", written=False),
     Format("PCX", (".pcx",), longest=65535, keeps=frozenset({"dpi"})),
-    Format("SGI", (".sgi", ".rgb", ".rgba", ".bw"), alpha=True, longest=65535),
-    Format("QOI", (".qoi",), alpha=True),
+    Format(
+        "SGI",
+        (".sgi", ".rgb", ".rgba", ".bw"),
+        alpha=True,
+        longest=65535,
+        as_color=frozenset({"LA"}),
+    ),
+    Format("QOI", (".qoi",), alpha=True, as_color=frozenset({"L", "LA"})),
     Format("DDS", (".dds",), alpha=True),
     Format("PSD", (".psd",), written=False),
 )

@@ -29,7 +29,7 @@ MOST = 64 << 20  # bytes of metadata, unpacked: what is larger is left out
 PILLOWS_MOST = 1 << 20  # bytes of a text or a profile, unpacked, beyond which Pillow gives up
 PIXELS = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}  # not critical by name, but needed for pixels
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-COLORS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+COLORS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}  # bytes
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 RAW = b"Raw profile type "  # before EXIF and IPTC had chunks, in hexadecimal
 RAW_KINDS = {
@@ -116,6 +116,8 @@ def _take(info: Info, kind: bytes, content: bytes) -> int:
         if unit == PER_METRE:
             info["dpi"] = across * METRES_PER_INCH, down * METRES_PER_INCH
     elif kind in COLORS:
+        if len(content) != COLORS[kind]:
+            raise ValueError("too short, or too long")
         info["color"] = (*info.get("color", ()), (kind, content))
     return len(content)
 

@@ -26,6 +26,8 @@ from bnnup.pictures.tiff_pixels import Page
 MEGAPIXELS = 250.0  # a few kilobytes can unpack to gigabytes, so there has to be a limit
 PREFIX = 16  # bytes of a file that tell its format
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+FILLERS = (b"\0", b"\x55", b"\xaa", b"\xff\0")  # one of each beginning
+LONGEST_BLOCK = 4096  # bytes, and more than what is decoded at once in JPEG can take
 J2K_START = b"\xff\x4f\xff\x51"
 JXL_STARTS = (b"\xff\x0a", jxl.SIGNATURE)
 MOVING = {each.name for each in FORMATS.values() if each.animation}
@@ -277,13 +279,13 @@ def _completed_jpeg(
     content = file.read()
     if not content.startswith(JPEG_START) or content.rstrip(b"\0").endswith(JPEG_END):
         return None
-    one, other = (
-        _Source(BytesIO(content + filler * 64 + JPEG_END), megapixels).decode(go_on)
-        for filler in (b"\0", b"\x55")
-    )
-    if not np.array_equal(one.pixels, other.pixels):
+    content = content.removesuffix(b"\xff")  # or what follows would not be taken for data
+    endings = (filler * LONGEST_BLOCK + JPEG_END for filler in FILLERS)
+    pictures = (_Source(BytesIO(content + end), megapixels).decode(go_on) for end in endings)
+    first = next(pictures)
+    if not all(np.array_equal(first.pixels, other.pixels) for other in pictures):
         return None
-    return replace(one, notes=(*one.notes, "the file's end mark was missing"))
+    return replace(first, notes=(*first.notes, "the file's end mark was missing"))
 
 
 @contextmanager

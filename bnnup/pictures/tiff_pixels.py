@@ -54,7 +54,9 @@ class Page:
         if page.photometric == ICC_LAB:
             return False
         spare = page.samplesperpixel - COLORS[page.photometric]
-        return spare == 0 or (spare == 1 and page.extrasamples[:1] in ((1,), (2,)))
+        if spare == 1 and page.planarconfig == SIDE_BY_SIDE:
+            return page.extrasamples[:1] in ((ASSOCIATED,), (NOT_ASSOCIATED,))
+        return spare == 0
 
     @property
     def bits(self) -> int:

@@ -70,8 +70,8 @@ def encode(
         kind.writer(_with(first, strips), shape, first.dtype, info, file, **options)
         return
     image = _assemble(strips, shape)
-    if kind.name == "GIF" and image.mode == "LA":  # of which its encoder drops the alpha
-        image = image.convert("RGBA")
+    if image.mode in kind.as_color:
+        image = image.convert("RGBA" if image.mode == "LA" else "RGB")
     if kind.name == "ICO":  # whose encoder would make what sizes it likes
         options["sizes"] = [image.size]
     if kind.plugin:
