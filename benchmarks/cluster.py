@@ -40,8 +40,9 @@ from bnnup.cluster.pictures import QUEUED, ClusterBatch, PictureWorker
 from bnnup.cluster.workers import Workers, connected
 from bnnup.folders.batch import Batch
 from bnnup.folders.ledger import opened
+from bnnup.folders.reader import Reader
 from bnnup.folders.settings import Machine, Settings
-from bnnup.folders.tasks import Task, find_tasks
+from bnnup.folders.tasks import Stream, Task, find_tasks
 from bnnup.folders.work import Work
 from bnnup.pictures import read
 from bnnup.system import paths
@@ -111,7 +112,7 @@ def time_process(settings: Settings, folder: Path, out: Path, core: int) -> Cost
     """A plain process on one core; it has enlarged one picture before."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
-    batch = Batch(settings, Machine(threads=1))
+    batch = Batch.of(settings, Machine(threads=1))
     try:
         tasks = [*find_tasks(folder, out)]
         with opened(out) as ledger:
@@ -204,12 +205,12 @@ class Simulated(AbstractFileSystem):
 def simulated() -> Callable[[Task], Work]:
     """A worker that reads, repeats pixels and writes nothing."""
     fsspec.register_implementation(PROTOCOL, Simulated, clobber=True)
-    hasher = Batch(Settings(Size(factor=2.0)))
+    reader = Reader(Settings(Size(factor=2.0)), Machine())
 
     def work(task: Task) -> Work:
-        assert task.source is not None
+        assert not isinstance(task.source, Stream)
         with paths.opened(task.source) as file:
-            key = hasher._key(file)
+            key = reader.key(file)
             picture = read.decode(file, task.name)
         large = np.kron(picture.pixels, np.ones((2, 2, 1), np.uint8))
         return Work(task, "done", key=key, bytes=large.nbytes, size=large.shape[1::-1])

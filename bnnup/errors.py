@@ -9,7 +9,15 @@ import os
 
 
 class BnnupError(Exception):
-    """Base of all errors that a user can cause and mend. Exit code 1."""
+    """Base of all errors that a user can cause and mend. Exit code 1.
+
+    ``hint`` names the option that would help, where there is one ("force"): how it is
+    given, the command line knows.
+    """
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class WeightsError(BnnupError):

@@ -84,6 +84,7 @@ def test_json_is_one_object_on_standard_output(run: Run, folder: Path, tiny: Pat
     assert list(report) == [
         "output",
         "model",
+        "reason",
         "backend",
         "scale",
         "width",

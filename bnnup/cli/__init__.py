@@ -15,6 +15,7 @@ import typer
 
 from bnnup import __version__
 from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, train, upscale, video
+from bnnup.cli.output import with_hint
 from bnnup.errors import BnnupError
 
 app = typer.Typer(
@@ -86,7 +87,7 @@ def main() -> None:
     except BnnupError as error:
         if debug:
             raise
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {with_hint(str(error), error.hint)}", fg="red", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         typer.secho("interrupted", fg="yellow", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnnup.cli.upscale import ModelName, Scale
+from bnnup.cli.options import ModelName, Scale
 
 if TYPE_CHECKING:
     from bnnup.measure.benchmark import Scores

@@ -5,20 +5,12 @@ from typing import Annotated
 
 import typer
 
-from bnnup.cli.upscale import ModelName, Scale
-
-Memory = Annotated[
-    int, typer.Option(min=1, help="Megabytes for the network to work in, beside the frames.")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, envvar="BNNUP_THREADS", help="By default as many as there are cores."),
-]
+from bnnup.cli.options import Backend, Memory, ModelName, Scale, Threads
 
 
 def pipe(
     scale: Scale = 2,
-    model: ModelName = "edsr",
+    model: ModelName = "auto",
     raw: Annotated[
         str | None,
         typer.Option(
@@ -27,11 +19,13 @@ def pipe(
     ] = None,
     memory: Memory = 400,
     threads: Threads = None,
+    backend: Backend = None,
 ) -> None:
     """Enlarge uncompressed video from standard input to standard output.
 
     ffmpeg -i in.mkv -f yuv4mpegpipe -strict -1 - | bnnup pipe | ffmpeg -i - out.mkv
     """
+    from bnnup.upscale.choice import for_film
     from bnnup.upscale.upscaler import load
     from bnnup.video import y4m
     from bnnup.video.pipe import enlarge_stream
@@ -39,7 +33,8 @@ def pipe(
     stream = None if raw is None else y4m.read_raw_format(raw)
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise typer.BadParameter("standard input and output must be pipes or files")
-    upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
+    name = for_film(model, scale).model
+    upscaler = load(name, scale=scale, memory=memory << 20, threads=threads, backend=backend)
     # Unbuffered: neither blocks the end of the program, whoever still waits for it.
     with (
         open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bnnup.cli.upscale import Scale
+from bnnup.cli.options import Scale
 from bnnup.train.settings import Settings, size_of
 
 Pictures = Annotated[

@@ -1,37 +1,31 @@
 """``bnnup upscale``"""
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bnnup.cli.options import PIPE, Backend, Cluster, ModelName
+from bnnup.cli.output import warn, with_hint
+
 if TYPE_CHECKING:
-    from bnnup.folders.batch import Batch
+    from bnnup.folders.batch import Runner
+    from bnnup.folders.enlarger import Progress
     from bnnup.folders.settings import Machine, Settings
     from bnnup.folders.tasks import Task
     from bnnup.folders.work import Work
     from bnnup.upscale.size import Size
 
-Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
-ModelName = Annotated[
-    str,
-    typer.Option(
-        "-m", "--model", help="A model's name, a .safetensors file, or owner/repo on the Hub."
-    ),
-]
-Cluster = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS", help="Work on a Ray cluster: its address, auto (find it) or local."
-    ),
-]
 SIZE, FORMAT, FOLDER, MACHINE = "Size of the result", "Files", "Folders", "Time and memory"
-PIPE = "-"
 FAILED = 100  # failures that are listed once more at the end
+
+Opened = Callable[..., AbstractContextManager["Runner"]]
 
 
 def upscale(
@@ -58,7 +52,7 @@ def upscale(
     megapixels: Annotated[
         float | None, typer.Option(help="Millions of pixels.", rich_help_panel=SIZE)
     ] = None,
-    model: ModelName = "edsr",
+    model: ModelName = "auto",
     alpha: Annotated[
         Literal["network", "bicubic"], typer.Option(help="What enlarges transparency.")
     ] = "network",
@@ -131,6 +125,7 @@ def upscale(
             min=0.001, help="Inputs that claim to be larger are refused.", rich_help_panel=MACHINE
         ),
     ] = 250,
+    backend: Backend = None,
     cluster: Cluster = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Report as JSON on standard output, a line a picture.")
@@ -142,16 +137,19 @@ def upscale(
     """
     if as_json and (output == PIPE or (source == PIPE and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
+    from bnnup.folders.naming import place_results
     from bnnup.folders.settings import Machine, Settings
+    from bnnup.folders.tasks import find_tasks
     from bnnup.pictures import formats
     from bnnup.system import paths
 
     place = None if source == PIPE else paths.to_path(source)
     if place is not None and not paths.exists(place):
         raise typer.BadParameter(f"there is no {source}")
-    size = _read_size(factor, width, height, fit, megapixels)
+    if place is not None and cluster is not None:
+        place = paths.to_path(paths.absolute(place))  # workers are in folders of their own
     settings = Settings(
-        size=size,
+        size=_read_size(factor, width, height, fit, megapixels),
         model=model,
         alpha=alpha,
         format=None if format_name is None else formats.format_named(format_name),
@@ -160,37 +158,80 @@ def upscale(
         strip=strip,
         background=None if background is None else _read_color(background),
     )
-    machine = Machine(tile, memory << 20, threads, megapixels=max_megapixels)
-    over = None if dry_run else cluster
-    if place is not None and paths.is_folder(place):
-        into = _folder_for(place, output, settings)
-        with _opened_batch(settings, machine, over, place, into) as batch:
-            _upscale_folder(
-                batch, place, into, force, dry_run, as_json, include or (), exclude or ()
-            )
-    else:
-        target = _target_for(place, output, settings, force)
-        with _opened_batch(settings, machine, over) as batch:
-            _upscale_picture(batch, place, target, dry_run, as_json)
+    machine = Machine(
+        tile=tile,
+        memory=memory << 20,
+        threads=threads,
+        megapixels=max_megapixels,
+        backend=backend,
+    )
+    opened = partial(_opened_runner, settings, machine, None if dry_run else cluster)
+    if place is None or not paths.is_folder(place):
+        task = _task(place, output, settings, force)
+        _upscale_picture(opened, task, dry_run, as_json)
+        return
+    if output == PIPE:
+        raise typer.BadParameter("a folder of pictures cannot go to standard output")
+    into = place_results(place, settings) if output is None else paths.to_path(output)
+    if cluster is not None:
+        into = paths.to_path(paths.absolute(into))
+    find = partial(
+        find_tasks,
+        place,
+        into,
+        include=include or (),
+        exclude=exclude or (),
+        format_name=settings.format,
+    )
+    opened = partial(opened, source=place, target=into)
+    _upscale_folder(opened, find, into, force, dry_run, as_json)
 
 
 @contextmanager
-def _opened_batch(
+def _opened_runner(
     settings: "Settings",
     machine: "Machine",
     cluster: str | None,
     source: Path | None = None,
     target: Path | None = None,
-) -> Iterator["Batch"]:
+    *,
+    progress: "Progress",
+    waiting: Callable[[int], None] = lambda workers: None,
+) -> Iterator["Runner"]:
     if cluster is None:
         from bnnup.folders.batch import Batch
 
-        yield Batch(settings, machine)
+        yield Batch.of(settings, machine, progress)
         return
     from bnnup.cluster.pictures import over_cluster
 
-    with over_cluster(cluster, settings, machine, source=source, target=target) as batch:
-        yield batch
+    with over_cluster(
+        cluster,
+        settings,
+        machine,
+        source=source,
+        target=target,
+        progress=progress,
+        waiting=waiting,
+    ) as runner:
+        yield runner
+
+
+def _task(place: Path | None, output: str | None, settings: "Settings", force: bool) -> "Task":
+    """A single picture, or what stands for one at a pipe."""
+    from bnnup.folders.naming import check_result, place_result
+    from bnnup.folders.tasks import Stream, Task
+    from bnnup.system import paths
+
+    source = Stream(sys.stdin.buffer, "standard input") if place is None else place
+    if output == PIPE or (output is None and place is None):
+        return Task(source, Stream(sys.stdout.buffer, "standard output"))
+    named = None if output is None else paths.to_path(output)
+    if place is not None:
+        return Task(source, place_result(place, settings, named, force=force))
+    assert named is not None
+    check_result(named, settings, force=force)
+    return Task(source, named)
 
 
 def _read_color(text: str) -> tuple[int, int, int]:
@@ -226,42 +267,21 @@ def _read_size(
     return size
 
 
-def _target_for(
-    source: Path | None, output: str | None, settings: "Settings", force: bool
-) -> Path | None:
-    """Where a picture's result goes; None is standard output."""
-    from bnnup.pictures import formats
-    from bnnup.system import files, paths
-
-    if output == PIPE or (output is None and source is None):
-        return None
-    if output is not None:
-        target = paths.to_path(output)
-    else:
-        assert source is not None
-        ending = formats.ending_for(settings.format) if settings.format else source.suffix
-        target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
-    if settings.format is None:
-        formats.format_of(target)
-    files.check_writable(target, force=force)
-    return target
-
-
-def _upscale_picture(
-    batch: "Batch", source: Path | None, target: Path | None, dry_run: bool, as_json: bool
-) -> None:
+def _upscale_picture(opened: Opened, task: "Task", dry_run: bool, as_json: bool) -> None:
     from bnnup.cli.progress import progress_bar
-    from bnnup.errors import MediaError
-    from bnnup.folders.tasks import Task
+    from bnnup.errors import BnnupError, MediaError
 
-    task = Task(source, target)
-    with progress_bar(PIPE if source is None else source.name, quiet=as_json) as show:
-        batch.progress = lambda name, done, total: show(done, total)
-        (work,) = batch.run([task], only_plan=dry_run)
+    with (
+        progress_bar(task.source.name, quiet=as_json) as show,
+        opened(progress=lambda name, done, total: show(done, total)) as runner,
+    ):
+        (work,) = runner.run([task], only_plan=dry_run)
     for note in work.notes:
         warn(f"{task.name}: {note}", "note")
+    if isinstance(work.cause, BnnupError):
+        raise work.cause
     if work.status == "failed":
-        raise MediaError(work.error)
+        raise MediaError(work.error) from work.cause
     if as_json:
         report = _to_dict(work) if work.report is None else work.report.to_dict()
         typer.echo(json.dumps(report))
@@ -269,69 +289,47 @@ def _upscale_picture(
         typer.echo(_to_line(work) if work.report is None else work.report.to_text(), err=True)
 
 
-def _folder_for(source: Path, output: str | None, settings: "Settings") -> Path:
-    """Where a folder's results go."""
-    from bnnup.system import paths
-
-    if output == PIPE:
-        raise typer.BadParameter("a folder of pictures cannot go to standard output")
-    if output is not None:
-        return paths.to_path(output)
-    whole = source.resolve()
-    return whole.with_name(f"{whole.name}_{settings.size.label}")
-
-
 def _upscale_folder(
-    batch: "Batch",
-    source: Path,
+    opened: Opened,
+    tasks: Callable[[], Iterator["Task"]],
     output: Path,
     force: bool,
     dry_run: bool,
     as_json: bool,
-    include: Sequence[str],
-    exclude: Sequence[str],
 ) -> None:
     from bnnup.cli.progress import counting, watch_pictures
-    from bnnup.folders.ledger import opened
-    from bnnup.folders.tasks import find_tasks
-
-    if not dry_run:
-        batch.prepare()
-
-    def tasks() -> Iterator["Task"]:
-        return find_tasks(
-            source, output, include=include, exclude=exclude, format_name=batch.settings.format
-        )
+    from bnnup.folders import ledger
 
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    with (
-        opened(output, read_only=dry_run) as ledger,
-        watch_pictures(quiet=as_json, say=lambda text: warn(text, "error")) as watcher,
-        counting(watcher, tasks),
-    ):
-        batch.progress = watcher.within
+    with watch_pictures(quiet=as_json, say=lambda text: warn(text, "error")) as watcher:
 
         def tell(workers: int) -> None:
             watcher.alive(workers)
             if as_json:
                 typer.echo(json.dumps({"progress": watcher.to_dict()}))
 
-        batch.waiting = tell
-        for work in batch.run(tasks(), ledger, force=force, only_plan=dry_run):
-            counts[work.status] += 1
-            line = _to_line(work)
-            if work.status == "failed" and len(failed) < FAILED:
-                failed.append(line)
-            area = work.size[0] * work.size[1] / 1e6 if work.status == "done" else 0
-            watcher.finished(area, line if work.status == "failed" else "")
-            for note in work.notes:
-                warn(f"{work.task.name}: {note}", "note")
-            if as_json:
-                typer.echo(json.dumps(_to_dict(work)))
-            elif dry_run:
-                typer.echo(line)
-        batch.wait()
+        with opened(progress=watcher.within, waiting=tell) as runner:
+            if not dry_run:
+                runner.prepare()  # before anything is touched
+            with ledger.opened(output, read_only=dry_run) as record, counting(watcher, tasks):
+                for work in runner.run(tasks(), record, force=force, only_plan=dry_run):
+                    counts[work.status] += 1
+                    line = _to_line(work)
+                    if work.status == "failed" and len(failed) < FAILED:
+                        failed.append(line)
+                    area = work.size[0] * work.size[1] / 1e6 if work.status == "done" else 0
+                    watcher.finished(area, line if work.status == "failed" else "")
+                    for note in work.notes:
+                        warn(f"{work.task.name}: {note}", "note")
+                    if as_json:
+                        typer.echo(json.dumps(_to_dict(work)))
+                    elif dry_run:
+                        typer.echo(line)
+    _summarize(output, counts, failed)
+
+
+def _summarize(output: Path, counts: Counter[str], failed: list[str]) -> None:
     statuses = ("done", "planned", "skipped", "failed")
     summary = ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
     typer.echo(f"{output}: {summary or 'no pictures found'}", err=True)
@@ -349,26 +347,22 @@ def _to_line(work: "Work") -> str:
     """What became of a picture, or will."""
     task = work.task
     if work.status == "failed":
-        return work.error if task.name in work.error else f"{task.name}: {work.error}"
+        error = with_hint(work.error, work.hint)
+        return error if task.name in error else f"{task.name}: {error}"
     if work.status == "skipped":
         return f"{task.name}: finished before"
     size = f"{work.size[0]}×{work.size[1]}, about {work.memory / 1e6:.0f} MB of memory"
-    return f"{task.name} -> {task.target or '-'} {size}"
+    return f"{task.name} -> {task.result_name} {size}"
 
 
 def _to_dict(work: "Work") -> dict[str, Any]:
     task = work.task
     line: dict[str, Any] = {"input": task.name, "status": work.status}
-    line["output"] = None if task.target is None else str(task.target)
+    line["output"] = str(task.target) if task.has_file else None
     if work.error:
-        line["error"] = work.error
+        line["error"] = with_hint(work.error, work.hint)
     if work.notes:
         line["notes"] = list(work.notes)
     if work.status == "planned":
         line |= {"width": work.size[0], "height": work.size[1], "memory_bytes": work.memory}
     return line if work.report is None else line | work.report.to_dict()
-
-
-def warn(text: str, kind: str = "warning") -> None:
-    """A line on standard error."""
-    typer.secho(f"{kind}: {text}", fg={"error": "red"}.get(kind, "yellow"), err=True)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnnup.cli.pipe import Memory, Threads
-from bnnup.cli.upscale import Cluster, ModelName
+from bnnup.cli.options import Backend, Cluster, Memory, ModelName, Threads
 
 if TYPE_CHECKING:
     from bnnup.video.enlarge import Result, Workers
@@ -33,7 +32,7 @@ def video(
     scale_to: Annotated[
         str | None, typer.Option(metavar="WxH", help="Exact size of the output's pictures.")
     ] = None,
-    model: ModelName = "edsr",
+    model: ModelName = "auto",
     codec: Annotated[
         str | None,
         typer.Option(help="x264, x265, av1, vp9 or ffv1; x264 for 8 bits, x265 for more."),
@@ -53,6 +52,7 @@ def video(
     ] = False,
     memory: Memory = 400,
     threads: Threads = None,
+    backend: Backend = None,
     cluster: Cluster = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite an existing file, discard unfinished work.")
@@ -67,6 +67,7 @@ def video(
     """
     from bnnup.errors import MediaError, how_to_install
     from bnnup.system import paths
+    from bnnup.upscale.choice import for_film
     from bnnup.upscale.upscaler import load
 
     try:
@@ -96,7 +97,10 @@ def video(
         drop_misfits=drop_misfits,
     )
     scale = scale or choose_scale(film, options)
-    upscaler = load(model, scale=scale, memory=memory << 20, threads=threads)
+    choice = for_film(model, scale)
+    upscaler = load(
+        choice.model, scale=scale, memory=memory << 20, threads=threads, backend=backend
+    )
     workers: Workers = in_this_process
     if cluster is not None:
         from bnnup.cluster.video import over_cluster

@@ -2,7 +2,7 @@
 
 import socket
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 
 from bnnup.cluster.workers import Outcome, Workers, connected
 from bnnup.errors import BnnupError, ClusterError, MediaError
-from bnnup.folders.batch import Batch, token
+from bnnup.folders.batch import Batch
+from bnnup.folders.enlarger import Enlarger, Progress
 from bnnup.folders.ledger import NAME, Ledger
+from bnnup.folders.networks import Networks
+from bnnup.folders.reader import Reader
 from bnnup.folders.settings import Machine, Settings
-from bnnup.folders.tasks import Known, Task
+from bnnup.folders.tasks import Known, Stream, Task
 from bnnup.folders.work import Work
+from bnnup.folders.writer import token
 from bnnup.system import paths
 from bnnup.system.files import temporary_for
 from bnnup.upscale.upscaler import Upscaler
@@ -33,14 +37,15 @@ TILES = 4  # for each worker, so that none is idle for long at the end
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A part of an enormous picture: pixels with the margin that the network looks at."""
+class Part:
+    """A tile of an enormous picture on its way: pixels, and the network for them."""
 
+    model: str
     scale: int
     pixels: NDArray[Any]
 
 
-Unit = Task | Tile
+Unit = Task | Part
 Crew = Workers[Unit, Any]
 
 
@@ -52,8 +57,10 @@ def over_cluster(
     *,
     source: Path | None = None,
     target: Path | None = None,
+    progress: Progress | None = None,
+    waiting: Callable[[int], None] = lambda workers: None,
 ) -> Iterator["ClusterBatch"]:
-    """A ``Batch`` that works on the cluster at ``address``.
+    """A ``Runner`` on the cluster at ``address``; ``waiting`` hears how many workers there are.
 
     ``source`` and ``target`` are the folders of pictures and of results: where a worker
     does not see one, ClusterError says what to do.
@@ -67,18 +74,18 @@ def over_cluster(
         settings,
         replace(machine, threads=threads, largest=LARGE),
         settings.fingerprint(),
-        {scale: path.read_bytes() for scale, path in settings.models().items()},
-        None if source is None else str(source),
-        None if target is None else str(target),
+        {each: path.read_bytes() for each, path in settings.models().items()},
+        None if source is None else paths.absolute(source),
+        None if target is None else paths.absolute(target),
     )
     with connected(address), Workers[Unit, Any](make, threads=threads, queued=QUEUED) as workers:
-        yield ClusterBatch(settings, machine, workers)
+        yield ClusterBatch(settings, machine, workers, progress, waiting)
 
 
-class PictureWorker(Batch):
+class PictureWorker:
     """Pictures and tiles on one of the cluster's machines.
 
-    ``models`` are files by scale, which the machine need not have.
+    ``models`` are files by name and scale, which the machine need not have.
     """
 
     def __init__(
@@ -86,36 +93,41 @@ class PictureWorker(Batch):
         settings: Settings,
         machine: Machine,
         fingerprint: str,
-        models: dict[int, bytes],
+        models: dict[tuple[str, int], bytes],
         source: str | None,
         target: str | None,
     ) -> None:
-        super().__init__(settings, machine)
-        self._fingerprint = fingerprint
         self._models = models
+        self._networks = Networks(settings, machine, self._load)
+        self._enlarger = Enlarger(self._networks)
+        self._batch = Batch(Reader(settings, machine, fingerprint), self._enlarger)
         if source is not None:
             check_visible(source)
         if target is not None:
             check_visible(target, NAME)
 
     def __call__(self, unit: Unit) -> Any:
-        if isinstance(unit, Tile):
-            return self.upscaler(unit.scale).enlarge_tile(unit.pixels)
-        (work,) = self.run([unit])
+        if isinstance(unit, Part):
+            return self._networks.named(unit.model, unit.scale).enlarge_tile(unit.pixels)
+        (work,) = self._batch.run([unit])
         if work.status == "failed" and work.again:
             raise OSError(work.error)
         return work
 
-    def _load(self, scale: int, name: str | None = None) -> Upscaler:
-        if scale not in self._models:
-            return super()._load(scale, name)
+    def stop(self) -> None:
+        """Has the picture given up that is being enlarged."""
+        self._enlarger.stop()
+
+    def _load(self, name: str, scale: int) -> Upscaler:
+        if (name, scale) not in self._models:
+            return self._networks.load(name, scale)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            path.write_bytes(self._models[scale])
+            path.write_bytes(self._models[name, scale])
             try:
-                return super()._load(scale, str(path))
+                return self._networks.load(str(path), scale)
             except BnnupError as error:  # as it would be said where the file is
-                raise type(error)(str(error).replace(str(path), self.settings.model)) from None
+                raise type(error)(str(error).replace(str(path), name)) from None
 
 
 def check_shared(place: Path) -> None:
@@ -138,12 +150,29 @@ def check_visible(place: str, mark: str = "") -> None:
         )
 
 
-class ClusterBatch(Batch):
-    """Like Batch, on the workers of a cluster: works come as they are finished."""
+class ClusterBatch:
+    """Runs tasks on the workers of a cluster: works come as they are finished.
 
-    def __init__(self, settings: Settings, machine: Machine, workers: Crew) -> None:
-        super().__init__(settings, machine)
-        self.workers = workers
+    ``waiting`` is told how many workers there are, ``progress`` how far the pictures are
+    that are cut up for all of them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        machine: Machine,
+        workers: Crew,
+        progress: Progress | None = None,
+        waiting: Callable[[int], None] = lambda workers: None,
+    ) -> None:
+        self.workers, self._waiting = workers, waiting
+        self._here = Networks(settings, machine)
+        enlarger = Enlarger(Networks(settings, machine, self._spread), progress)
+        self._batch = Batch(Reader(settings, machine), enlarger)
+
+    def prepare(self) -> None:
+        """As ``Runner`` says."""
+        self._batch.prepare()
 
     def run(
         self,
@@ -153,9 +182,9 @@ class ClusterBatch(Batch):
         force: bool = False,
         only_plan: bool = False,
     ) -> Iterator[Work]:
-        """As Batch does; without ``ledger`` each picture is cut up for all workers."""
+        """As ``Runner`` says; without ``ledger`` each picture is cut up for all workers."""
         if ledger is None or only_plan:
-            yield from super().run(tasks, ledger, force=force, only_plan=only_plan)
+            yield from self._batch.run(tasks, ledger, force=force, only_plan=only_plan)
             return
         feed = _Feed(ledger.announced(tasks, force=force))
         large: list[Task] = []
@@ -167,8 +196,10 @@ class ClusterBatch(Batch):
                 elif work.status == "large":
                     large.append(work.task)
                 else:
-                    if work.status == "done" and work.task.target is not None:
-                        ledger.finish(work.task.target, work.key, work.bytes)
+                    target = work.task.target
+                    assert target is not None and not isinstance(target, Stream)
+                    if work.status == "done":
+                        ledger.finish(target, work.key, work.bytes, model=work.choice.model)
                     ledger.settle(work.task, work.status)
                     yield work
         finally:
@@ -176,19 +207,21 @@ class ClusterBatch(Batch):
                 self.workers.close()
             for task in feed.given:
                 _remove_rest(task)
-        yield from super().run(large, ledger, force=force)
+        yield from self._batch.run(large, ledger, force=force)
+        self.wait()
 
     def wait(self) -> None:
-        self.waiting(self.workers.alive)
+        """Tells how many workers there are."""
+        self._waiting(self.workers.alive)
 
-    def _load(self, scale: int, name: str | None = None) -> Upscaler:
-        return SpreadUpscaler(super()._load(scale, name), self)
+    def _spread(self, name: str, scale: int) -> Upscaler:
+        return SpreadUpscaler(self._here.named(name, scale), name, self)
 
 
 class SpreadUpscaler(Upscaler):
     """An upscaler whose tiles are enlarged by workers, a few at a time on their way."""
 
-    def __init__(self, upscaler: Upscaler, batch: ClusterBatch) -> None:
+    def __init__(self, upscaler: Upscaler, name: str, batch: ClusterBatch) -> None:
         super().__init__(
             upscaler.model,
             backend=upscaler.backend,
@@ -196,7 +229,7 @@ class SpreadUpscaler(Upscaler):
             memory=upscaler.memory,
             alpha=upscaler.alpha,
         )
-        self._batch = batch
+        self._name, self._batch = name, batch
 
     def tile_side(self, shape: tuple[int, ...], halo: int) -> int:
         side = super().tile_side(shape, halo)
@@ -214,7 +247,10 @@ class SpreadUpscaler(Upscaler):
         tiles = iter(tiles)
         first = next(tiles)
         window = max(2, self.memory // (first.nbytes * (1 + self.scale**2)))
-        units = (Tile(self.scale, np.ascontiguousarray(tile)) for tile in chain([first], tiles))
+        units = (
+            Part(self._name, self.scale, np.ascontiguousarray(tile))
+            for tile in chain([first], tiles)
+        )
         workers = self._batch.workers
         for outcome in workers.run(units, ordered=True, window=window, waiting=self._batch.wait):
             if outcome.result is None:
@@ -251,13 +287,16 @@ class _Feed:
 
 def _begun(task: Task, ledger: Ledger) -> Task:
     """A task whose result may now be written over."""
-    assert task.target is not None and task.known is not None
-    ledger.begin(task.target)
+    target = task.target
+    assert target is not None and not isinstance(target, Stream)
+    ledger.begin(target)
     return replace(task, known=Known(begun=True))
 
 
 def _remove_rest(task: Task) -> None:
     """What a worker that died, or was stopped, may have left of a result."""
-    if task.target is not None and paths.is_local(task.target):
-        with suppress(OSError):
-            temporary_for(task.target, token(task)).unlink(missing_ok=True)
+    target = task.target
+    if target is None or isinstance(target, Stream) or not paths.is_local(target):
+        return
+    with suppress(OSError):
+        temporary_for(target, token(task)).unlink(missing_ok=True)

@@ -79,8 +79,7 @@ def connected(address: str) -> Iterator[None]:
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"no Ray cluster at {address!r}: {reason(error)[:200]}; start one with "
-            "'ray start --head', or use --cluster local"
+            f"no Ray cluster at {address!r}: {reason(error)[:200]}", hint="cluster"
         ) from error
     try:
         yield
@@ -222,7 +221,7 @@ class Workers(Generic[Unit, Result]):
         cores = [int(node["Resources"].get("CPU", 0)) for node in nodes]
         if 0 < max(cores, default=0) < self._threads:
             raise ClusterError(
-                f"no machine of the cluster has {self._threads} cores; lower --threads"
+                f"no machine of the cluster has {self._threads} cores", hint="threads"
             )
         return sum(count // self._threads for count in cores)
 

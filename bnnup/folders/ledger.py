@@ -22,7 +22,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from bnnup.errors import MediaError, reason
-from bnnup.folders.tasks import Known, Task
+from bnnup.folders.tasks import Known, Stream, Task
 from bnnup.system import paths
 
 try:
@@ -126,12 +126,12 @@ class Ledger:
         while chunk := [*islice(tasks, 1 if paths.is_local(self.folder) else AHEAD)]:
             begun = []
             for place, task in enumerate(chunk):
-                if task.target is None or task.problem:
+                if task.target is None or isinstance(task.target, Stream) or task.problem:
                     continue
                 known = self.known(task.target)
                 if known is None and not force and foreign.has(task.target):
-                    said = f"{task.target} exists, and this job did not make it"
-                    chunk[place] = replace(task, problem=f"{said}; overwrite it with --force")
+                    problem = f"{task.target} exists, and this job did not make it"
+                    chunk[place] = replace(task, problem=problem, hint="force")
                     continue
                 if known is None or force:
                     known = Known(begun=True, new=known is None)
@@ -145,14 +145,17 @@ class Ledger:
         """``target`` is about to be made."""
         self._add([self._line(target)], now=True)
 
-    def finish(self, target: Path, key: int, size: int) -> None:
-        """``target`` has been made, of so many bytes."""
-        self._add([self._line(target, key=f"{key:016x}", bytes=size)])
+    def finish(self, target: Path, key: int, size: int, *, model: str = "") -> None:
+        """``target`` has been made, of so many bytes, by the network called ``model``."""
+        chosen = {"model": model} if model else {}
+        self._add([self._line(target, key=f"{key:016x}", bytes=size, **chosen)])
 
     def settle(self, task: Task, status: str) -> None:
         """What was begun ahead and failed has not been made after all."""
-        if status == "failed" and task.target and task.known and task.known.new:
-            self._add([self._line(task.target, **{GONE: True})])
+        target = task.target
+        new = task.known is not None and task.known.new
+        if status == "failed" and new and target and not isinstance(target, Stream):
+            self._add([self._line(target, **{GONE: True})])
 
     def _add(self, lines: list[str], *, now: bool = False) -> None:
         if self._read_only:

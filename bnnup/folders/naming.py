@@ -1,14 +1,43 @@
-"""What results in a folder are called."""
+"""What results are called, and where they go."""
 
 import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bnnup.pictures.formats import ending_for, endings
+from bnnup.folders.settings import Settings
+from bnnup.pictures.formats import ending_for, endings, format_of
+from bnnup.system.files import check_writable
+
+
+def place_result(
+    source: Path, settings: Settings, target: Path | None = None, *, force: bool = False
+) -> Path:
+    """Where a picture's result goes: to ``target``, or beside the picture.
+
+    MediaError if it could not be written there, or exists, unless ``force``.
+    """
+    if target is None:
+        ending = ending_for(settings.format) if settings.format else source.suffix
+        target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
+    check_result(target, settings, force=force)
+    return target
+
+
+def check_result(target: Path, settings: Settings, *, force: bool) -> None:
+    """MediaError if no result could be written to ``target``."""
+    if settings.format is None:
+        format_of(target)
+    check_writable(target, force=force)
+
+
+def place_results(folder: Path, settings: Settings) -> Path:
+    """The folder where a folder's results go: beside it."""
+    whole = folder.resolve()
+    return whole.with_name(f"{whole.name}_{settings.size.label}")
 
 
 def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnnup.model.cost import count
+from bnnup.upscale.choice import Choice
 from bnnup.upscale.upscaler import Upscaler
 
 
@@ -15,6 +16,7 @@ class Report:
 
     output: str
     model: str
+    reason: str  # for which it was chosen
     backend: str
     scale: int
     width: int
@@ -32,7 +34,7 @@ class Report:
     def of(
         cls,
         upscalers: Sequence[Upscaler],
-        model: str,
+        choice: Choice,
         shape: tuple[int, ...],
         size: tuple[int, int],
         seconds: float,
@@ -53,7 +55,8 @@ class Report:
         width, height = size
         return cls(
             output=output,
-            model=model,
+            model=choice.model,
+            reason=choice.reason,
             backend=upscalers[0].backend.name if upscalers else "none",
             scale=scale,
             width=width,
@@ -73,10 +76,11 @@ class Report:
 
     def to_text(self) -> str:
         """Two lines for a person."""
+        chosen = f" ({self.reason})" if self.reason else ""
         return (
             f"{self.output}: {self.width}×{self.height} in {self.seconds:.2f} s, "
             f"{self.megapixels_per_second:.2f} megapixels/s ({self.backend})\n"
-            f"{self.model} ×{self.scale}: {self.model_bytes / 1e3:.0f} kB instead of "
+            f"{self.model} ×{self.scale}{chosen}: {self.model_bytes / 1e3:.0f} kB instead of "
             f"{self.fp32_bytes / 1e3:.0f} in fp32, {self.parameters / 1e3:.0f} K parameters; "
             f"{self.binary_macs / 1e9:.2f} G binary + {self.full_macs / 1e9:.2f} G "
             f"full-precision multiply-adds = {self.ops / 1e9:.2f} G OPs"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from bnnup.errors import BnnupError
 from bnnup.model.find import find_model
-from bnnup.model.zoo import DEFAULT, SCALES
+from bnnup.model.zoo import SCALES
 from bnnup.pictures.read import MEGAPIXELS
+from bnnup.upscale.choice import AUTO, candidates
 from bnnup.upscale.size import Size, plan_passes
 from bnnup.upscale.upscaler import MEMORY
 
@@ -20,7 +21,7 @@ class Settings:
     """All that shapes a result. ``format`` is Pillow's name; None: that of the output's name."""
 
     size: Size
-    model: str = DEFAULT
+    model: str = AUTO
     alpha: str = "network"
     format: str | None = None
     quality: int | None = None
@@ -28,19 +29,22 @@ class Settings:
     strip: bool = False
     background: tuple[int, int, int] | None = None  # of what is transparent, in 8 bits
 
-    def models(self) -> dict[int, Path]:
-        """The files of the networks that may be needed, by scale, as far as there are any."""
+    def models(self) -> dict[tuple[str, int], Path]:
+        """The files of the networks that may be needed, by name and scale, if there are any."""
         found = {}
         factor = self.size.factor
         # Only what is needed: other scales may be on the Hub alone.
         for scale in SCALES if factor is None else sorted(set(plan_passes(factor))):
-            with suppress(BnnupError, OSError):
-                found[scale] = find_model(self.model, scale)
+            for name in candidates(scale) if self.model == AUTO else (self.model,):
+                with suppress(BnnupError, OSError):
+                    found[name, scale] = find_model(name, scale)
         return found
 
     def fingerprint(self) -> str:
         """A hash of the settings, and of the networks they name."""
         settings = asdict(self) | {"model": None}  # wherever it lies, its content counts
+        if self.background is None:
+            del settings["background"]  # which records of older versions do not have
         digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
         for path in self.models().values():
             with suppress(OSError):
@@ -57,6 +61,7 @@ class Machine:
     """
 
     tile: int | None = None
+    backend: str | None = None
     memory: int = MEMORY
     threads: int | None = None
     largest: float = math.inf

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from bnnup.folders.naming import name_results
 from bnnup.pictures.formats import endings
@@ -33,21 +34,41 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A picture to enlarge; None is standard input, or standard output.
+class Stream:
+    """Where bytes come from, or go, once and in order: standard input, for example."""
 
-    ``problem`` is why nothing can come of it, if that is known before trying; ``known``
-    is None where there is no record.
+    file: IO[bytes]
+    name: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture to enlarge: from a path or a stream, to a path or a stream.
+
+    ``problem`` is why nothing can come of it, if that is known before trying, and
+    ``hint`` that of its error; there may then be no target. ``known`` is None where there
+    is no record.
     """
 
-    source: Path | None
-    target: Path | None
+    source: Path | Stream
+    target: Path | Stream | None
     problem: str = ""
+    hint: str = ""
     known: Known | None = None
 
     @property
     def name(self) -> str:
-        return "standard input" if self.source is None else str(self.source)
+        return self.source.name if isinstance(self.source, Stream) else str(self.source)
+
+    @property
+    def result_name(self) -> str:
+        """Of the file that is made; "-" if none is."""
+        return str(self.target) if self.has_file else "-"
+
+    @property
+    def has_file(self) -> bool:
+        """Whether the result goes to a file."""
+        return not (self.target is None or isinstance(self.target, Stream))
 
 
 def find_tasks(

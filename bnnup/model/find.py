@@ -47,7 +47,7 @@ def _fitting(name: str, entries: list[Entry], scale: int | None) -> list[Entry]:
     fitting = [entry for entry in entries if entry.scale == scale]
     if not fitting:
         scales = ", ".join(f"×{entry.scale}" for entry in entries)
-        raise ModelNotFoundError(f"{name} enlarges {scales}, not ×{scale}: choose it with -s")
+        raise ModelNotFoundError(f"{name} enlarges {scales}, not ×{scale}", hint="scale")
     return fitting
 
 
@@ -71,8 +71,8 @@ def find_entry(entry: Entry, *, update: bool = False) -> Path:
         return path
     if (repository := default_repository()) is None:
         raise ModelNotFoundError(
-            f"{entry.label} is not in the package: name a repository on the Hub that has "
-            f"{entry.file} with 'bnnup --hub-repo owner/repo …' or {REPOSITORY}"
+            f"{entry.label} is not in the package, and {REPOSITORY} names no repository on the Hub",
+            hint="repository",
         )
     from bnnup.model import hub
 

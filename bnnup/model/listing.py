@@ -95,7 +95,7 @@ def remove(name: str, scale: int | None = None) -> list[Path]:
                 hub.discard(item.path)
                 removed.append(item.path)
     if not removed:
-        raise ModelNotFoundError(f"{name} is not in the cache; 'bnnup models' lists what is")
+        raise ModelNotFoundError(f"{name} is not in the cache", hint="models")
     return removed
 
 

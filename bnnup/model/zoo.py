@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCALES = (2, 3, 4)
-DEFAULT = "edsr"
 
 
 @dataclass(frozen=True)

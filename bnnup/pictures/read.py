@@ -265,7 +265,7 @@ def _check_size(width: int, height: int, frames: int, megapixels: float) -> None
     found = width * height * frames / 1e6
     if found > megapixels:
         what = f"{found:.0f} megapixels" + (f" in {frames} frames" if frames > 1 else "")
-        raise MediaError(f"it is too large ({what}); if it is what it says, raise --max-megapixels")
+        raise MediaError(f"it is too large ({what})", hint="megapixels")
 
 
 def _completed_jpeg(
@@ -296,7 +296,7 @@ def _explaining(name: str) -> Iterator[None]:
     except StoppedError:
         raise
     except MediaError as error:
-        raise MediaError(f"{name}: {error}") from error
+        raise MediaError(f"{name}: {error}", hint=error.hint) from error
     except UnidentifiedImageError as error:
         raise MediaError(f"{name} is not a picture in a known format") from error
     except Image.DecompressionBombError as error:

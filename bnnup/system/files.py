@@ -53,7 +53,7 @@ def check_writable(path: Path, *, force: bool) -> None:
             return
         path = _followed(path)
     if paths.exists(path) and not force:
-        raise MediaError(f"{path} exists; name another with -o, or overwrite it with --force")
+        raise MediaError(f"{path} exists", hint="force or output")
     if not paths.is_local(path):
         return
     if not os.path.isdir(path.parent):
@@ -61,7 +61,7 @@ def check_writable(path: Path, *, force: bool) -> None:
     if not os.access(path.parent, os.W_OK):
         raise MediaError(f"the folder {path.parent} cannot be written to")
     if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise MediaError(f"{path.name} is too long a name; give a shorter one with -o")
+        raise MediaError(f"{path.name} is too long a name", hint="output")
 
 
 def _followed(path: Path) -> Path:

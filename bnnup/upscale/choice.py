@@ -28,10 +28,10 @@ class Choice:
     """A model's name, and why it was chosen, in a few words."""
 
     model: str
-    reason: str
+    reason: str = ""  # none, if a user named the model
 
     def __str__(self) -> str:
-        return f"{self.model}: {self.reason}"
+        return f"{self.model}: {self.reason}" if self.reason else self.model
 
 
 def choose_model(picture: Picture, scale: int) -> Choice:
@@ -45,16 +45,30 @@ def choose_model(picture: Picture, scale: int) -> Choice:
     return Choice(CLEAN, "lossless and clean" if loss is None else str(loss))
 
 
-def choose_real(scale: int, reason: str) -> Choice:
-    """A network for real pictures; the one for clean pictures where the package has none."""
+def candidates(scale: int) -> tuple[str, ...]:
+    """The networks that may be chosen at a scale: for clean pictures, and for real ones if any."""
     for name in REAL:
         if any(entry.scale == scale and entry.bundled_path for entry in entries_named(name)):
-            return Choice(name, reason)
+            return CLEAN, name
+    return (CLEAN,)
+
+
+def choose_real(scale: int, reason: str) -> Choice:
+    """A network for real pictures; the one for clean pictures where the package has none."""
+    if len(names := candidates(scale)) > 1:
+        return Choice(names[-1], reason)
     return Choice(CLEAN, f"{reason}, but no network for such pictures at ×{scale}")
 
 
-def estimate_noise(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> float:
-    """Standard deviation of a picture's noise in 8-bit levels; pixels as in Picture.
+def for_film(model: str, scale: int) -> Choice:
+    """What a user named, or the network for real pictures: films are compressed."""
+    return choose_real(scale, "films are compressed") if model == AUTO else Choice(model)
+
+
+def estimate_noise(pixels: NDArray[Any]) -> float:
+    """Standard deviation of a picture's noise in 8-bit levels.
+
+    Pixels are uint8, uint16, or float32 in [0, 1], shaped as in Picture.
 
     Immerkær's mask (Computer Vision and Image Understanding, 1996) sees neither flat
     areas nor slopes. Its mean in small blocks is taken where it is least, so that texture

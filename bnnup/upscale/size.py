@@ -27,7 +27,7 @@ class Size:
     def __post_init__(self) -> None:
         given = [value for value in vars(self).values() if value is not None]
         if len(given) != 1:
-            raise ValueError("give one of --scale, --width, --height, --fit and --megapixels")
+            raise ValueError("give one of scale, width, height, fit and megapixels")
         lengths = self.fit or (*given,)
         if not all(math.isfinite(length) and length > 0 for length in lengths):
             raise ValueError("sizes are numbers above 0")

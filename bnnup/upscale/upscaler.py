@@ -13,13 +13,13 @@ from bnnup.backends.choose import Backend, choose_backend, enlarge, merge
 from bnnup.errors import ModelNotFoundError
 from bnnup.model.file import Model, load_model
 from bnnup.model.find import find_model
-from bnnup.model.zoo import DEFAULT
 from bnnup.pictures.metadata import for_size
 from bnnup.pictures.picture import Picture, from_pixels
 from bnnup.pixels import color
 from bnnup.pixels.color import WHITES, Sample, quantize
 from bnnup.pixels.tiling import plan_tiles
 from bnnup.pixels.transparency import fill_transparent
+from bnnup.upscale.choice import AUTO, CLEAN, choose_model
 
 Progress = Callable[[int, int], None]  # input pixels done, input pixels in all
 
@@ -29,7 +29,7 @@ MARGIN = 2  # input pixels each way that chroma's bicubic and alpha's range look
 
 
 def load(
-    name: str = DEFAULT,
+    name: str = AUTO,
     *,
     scale: int,
     tile: int | None = None,
@@ -41,15 +41,21 @@ def load(
     """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
 
     ``name`` is a path to a ``.safetensors`` file, a model's name, or a place on the Hub
-    ("owner/repo", "owner/repo/file.safetensors@revision"); ``tile``, ``memory`` and
-    ``alpha`` are those of ``Upscaler``; ``threads`` and ``backend`` ("engine" or "torch")
-    those of ``choose_backend``. Raises ModelNotFoundError, HubError, WeightsError or BackendError.
+    ("owner/repo", "owner/repo/file.safetensors@revision"); "auto" chooses for each picture
+    between the networks for clean and for real pictures, as ``choose_model`` says.
+    ``tile``, ``memory`` and ``alpha`` are those of ``Upscaler``; ``threads`` and ``backend``
+    ("engine" or "torch") those of ``choose_backend``. Raises ModelNotFoundError, HubError,
+    WeightsError or BackendError.
     """
-    model = load_model(find_model(name, scale))
-    if model.program.scale != scale:
-        raise ModelNotFoundError(f"{name} enlarges ×{model.program.scale}, not ×{scale}")
-    ready = choose_backend(model, threads, backend=backend)
-    return Upscaler(model, backend=ready, tile=tile, memory=memory, alpha=alpha)
+
+    def named(name: str) -> Upscaler:
+        model = load_model(find_model(name, scale))
+        if model.program.scale != scale:
+            raise ModelNotFoundError(f"{name} enlarges ×{model.program.scale}, not ×{scale}")
+        ready = choose_backend(model, threads, backend=backend)
+        return Upscaler(model, backend=ready, tile=tile, memory=memory, alpha=alpha)
+
+    return AutoUpscaler(named(CLEAN), named) if name == AUTO else named(name)
 
 
 class Upscaler:
@@ -103,10 +109,15 @@ class Upscaler:
         """
         if isinstance(picture, Image.Image):
             original = Picture.of(picture)
-            enlarged = from_pixels(self.enlarge(original.pixels, progress))
+            suited = self.suited(original)
+            enlarged = from_pixels(suited.enlarge(original.pixels, progress))
             enlarged.info.update(for_size(original.info, *enlarged.size))
             return enlarged
         return self.enlarge(picture, progress)
+
+    def suited(self, picture: Picture) -> "Upscaler":
+        """What enlarges a picture: this one, whatever it is."""
+        return self
 
     def enlarge(self, pixels: NDArray[Sample], progress: Progress | None = None) -> NDArray[Sample]:
         """Like calling, for arrays; (H, W, 2), grey with alpha, is understood, too."""
@@ -188,6 +199,38 @@ class Upscaler:
         spread = np.ones((self.scale, self.scale), np.float32)
         run = self.backend.run if self.alpha == "network" else partial(enlarge, factor=self.scale)
         return run(alpha).clip(np.kron(low, spread), np.kron(high, spread))
+
+
+class AutoUpscaler(Upscaler):
+    """An upscaler that has a network for each picture; by itself the one for clean pictures.
+
+    ``load`` gives others by their names.
+    """
+
+    def __init__(self, clean: Upscaler, load: Callable[[str], Upscaler]) -> None:
+        super().__init__(
+            clean.model,
+            backend=clean.backend,
+            tile=clean.tile,
+            memory=clean.memory,
+            alpha=clean.alpha,
+        )
+        self._known = {CLEAN: clean}
+        self._load = load
+
+    def suited(self, picture: Picture) -> Upscaler:
+        """The upscaler for a picture, by what its file lost or by its noise."""
+        name = choose_model(picture, self.scale).model
+        if name not in self._known:
+            self._known[name] = self._load(name)
+        return self._known[name]
+
+    def strips(
+        self, pixels: NDArray[Sample], progress: Progress | None = None
+    ) -> Iterator[NDArray[Sample]]:
+        """As ``Upscaler.strips``, by the network that suits the pixels."""
+        _check(pixels)
+        return self.suited(Picture(pixels)).strips(pixels, progress)
 
 
 def _check(pixels: NDArray[Any]) -> None:

@@ -1,0 +1,26 @@
+"""What the command line says to people: on standard error, in its own words."""
+
+import typer
+
+# How the options that errors hint at are given here.
+HINTS = {
+    "force": "overwrite it with --force",
+    "output": "name another with -o",
+    "force or output": "name another with -o, or overwrite it with --force",
+    "megapixels": "if it is what it says, raise --max-megapixels",
+    "scale": "choose it with -s",
+    "repository": "name a repository that has it with 'bnnup --hub-repo owner/repo …'",
+    "models": "'bnnup models' lists what there is",
+    "threads": "lower --threads",
+    "cluster": "start one with 'ray start --head', or use --cluster local",
+}
+
+
+def with_hint(text: str, hint: str) -> str:
+    """An error's text, and what to do about it."""
+    return f"{text}; {HINTS[hint]}" if hint in HINTS else text
+
+
+def warn(text: str, kind: str = "warning") -> None:
+    """A line on standard error."""
+    typer.secho(f"{kind}: {text}", fg={"error": "red"}.get(kind, "yellow"), err=True)
