@@ -31,23 +31,40 @@ Cluster = Annotated[
 ]
 SIZE, FORMAT, FOLDER, MACHINE = "Size of the result", "Files", "Folders", "Time and memory"
 PIPE = "-"
+
+
+def _read_factor(text: str) -> float:
+    """ "2", "2.5", "2x" or "x2"."""
+    try:
+        return float(text.strip().lower().replace("×", "x").strip("x"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no number; try 2, or 2.5") from error
+
+
 FAILED = 100  # failures that are listed once more at the end
 
 
 def upscale(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="IN", help="A picture, a folder of them, or - (standard input), also s3://…"
+            metavar="IN…", help="Pictures, folders of them, or - (standard input), also s3://…"
         ),
     ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Where to write; beside the input if not given."),
+        typer.Option(
+            "-o", "--output", help="A file or a folder to write to; beside the input if not given."
+        ),
     ] = None,
     factor: Annotated[
         float | None,
-        typer.Option("-s", "--scale", help="How many times larger: 2 (default), 3, 4, 2.5 …"),
+        typer.Option(
+            *("-s", "--scale"),
+            parser=_read_factor,
+            metavar="FACTOR",
+            help="How many times larger: 2 (default), 3, 4, 2.5 …",
+        ),
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=SIZE)] = None,
     height: Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=SIZE)] = None,
@@ -135,43 +152,83 @@ def upscale(
     as_json: Annotated[
         bool, typer.Option("--json", help="Report as JSON on standard output, a line a picture.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say what the network is, and what it cost.")
+    ] = False,
 ) -> None:
-    """Enlarge a picture, or all pictures in a folder.
+    """Enlarge pictures, or all pictures in folders.
 
     The same command goes on where an earlier one over a folder was interrupted.
     """
-    if as_json and (output == PIPE or (source == PIPE and output is None)):
+    if as_json and (output == PIPE or (PIPE in sources and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
     from bnnup.folders.settings import Machine, Settings
     from bnnup.pictures import formats
     from bnnup.system import paths
 
+    places = [_find(source) for source in sources]
+    size = _read_size(factor, width, height, fit, megapixels)
+    machine = Machine(tile, memory << 20, threads, megapixels=max_megapixels)
+    over, failed = None if dry_run else cluster, False
+    folders = [place for place in places if place is not None and paths.is_folder(place)]
+    pictures = [place for place in places if place not in folders]
+    with _failing_as_json(sources[0], as_json):
+        settings = Settings(
+            size=size,
+            model=model,
+            alpha=alpha,
+            format=None if format_name is None else formats.format_named(format_name),
+            quality=quality,
+            lossless=lossless,
+            strip=strip,
+            background=None if background is None else _read_color(background),
+        )
+        if pictures:
+            tasks = _tasks_for(pictures, output, settings, force)
+            with _opened_batch(settings, machine, over) as batch:
+                failed = _upscale_pictures(batch, tasks, dry_run, as_json, verbose)
+        for place in folders:
+            into = _folder_for(place, output, settings, several=len(places) > 1)
+            with _opened_batch(settings, machine, over, place, into) as batch:
+                failed |= _upscale_folder(
+                    batch, place, into, force, dry_run, as_json, include or (), exclude or ()
+                )
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _failing_as_json(source: str, as_json: bool) -> Iterator[None]:
+    """Tells standard output, too, what ends the command, if that is where reports go."""
+    from bnnup.errors import BnnupError
+
+    try:
+        yield
+    except BnnupError as error:
+        if as_json:
+            typer.echo(json.dumps({"input": source, "status": "failed", "error": str(error)}))
+        raise
+
+
+def _tasks_for(
+    pictures: "Sequence[Path | None]", output: str | None, settings: "Settings", force: bool
+) -> "list[Task]":
+    from bnnup.folders.named import name_tasks
+
+    try:
+        return name_tasks(pictures, output, settings, force=force)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _find(source: str) -> Path | None:
+    """The place of an input; None is standard input."""
+    from bnnup.system import paths
+
     place = None if source == PIPE else paths.to_path(source)
     if place is not None and not paths.exists(place):
         raise typer.BadParameter(f"there is no {source}")
-    size = _read_size(factor, width, height, fit, megapixels)
-    settings = Settings(
-        size=size,
-        model=model,
-        alpha=alpha,
-        format=None if format_name is None else formats.format_named(format_name),
-        quality=quality,
-        lossless=lossless,
-        strip=strip,
-        background=None if background is None else _read_color(background),
-    )
-    machine = Machine(tile, memory << 20, threads, megapixels=max_megapixels)
-    over = None if dry_run else cluster
-    if place is not None and paths.is_folder(place):
-        into = _folder_for(place, output, settings)
-        with _opened_batch(settings, machine, over, place, into) as batch:
-            _upscale_folder(
-                batch, place, into, force, dry_run, as_json, include or (), exclude or ()
-            )
-    else:
-        target = _target_for(place, output, settings, force)
-        with _opened_batch(settings, machine, over) as batch:
-            _upscale_picture(batch, place, target, dry_run, as_json)
+    return place
 
 
 @contextmanager
@@ -226,58 +283,46 @@ def _read_size(
     return size
 
 
-def _target_for(
-    source: Path | None, output: str | None, settings: "Settings", force: bool
-) -> Path | None:
-    """Where a picture's result goes; None is standard output."""
-    from bnnup.pictures import formats
-    from bnnup.system import files, paths
-
-    if output == PIPE or (output is None and source is None):
-        return None
-    if output is not None:
-        target = paths.to_path(output)
-    else:
-        assert source is not None
-        ending = formats.ending_for(settings.format) if settings.format else source.suffix
-        target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
-    if settings.format is None:
-        formats.format_of(target)
-    files.check_writable(target, force=force)
-    return target
-
-
-def _upscale_picture(
-    batch: "Batch", source: Path | None, target: Path | None, dry_run: bool, as_json: bool
-) -> None:
+def _upscale_pictures(
+    batch: "Batch", tasks: Sequence["Task"], dry_run: bool, as_json: bool, verbose: bool
+) -> bool:
+    """Whether one of them failed; the only one raises MediaError."""
     from bnnup.cli.progress import progress_bar
     from bnnup.errors import MediaError
-    from bnnup.folders.tasks import Task
 
-    task = Task(source, target)
-    with progress_bar(PIPE if source is None else source.name, quiet=as_json) as show:
+    failed = False
+    label = tasks[0].source.name if tasks[0].source else PIPE
+    with progress_bar(label if len(tasks) == 1 else "pictures", quiet=as_json) as show:
         batch.progress = lambda name, done, total: show(done, total)
-        (work,) = batch.run([task], only_plan=dry_run)
-    for note in work.notes:
-        warn(f"{task.name}: {note}", "note")
-    if work.status == "failed":
-        raise MediaError(work.error)
-    if as_json:
-        report = _to_dict(work) if work.report is None else work.report.to_dict()
-        typer.echo(json.dumps(report))
-    else:
-        typer.echo(_to_line(work) if work.report is None else work.report.to_text(), err=True)
+        works = list(batch.run(tasks, only_plan=dry_run))
+    for work in works:
+        for note in work.notes:
+            warn(f"{work.task.name}: {note}", "note")
+        if work.status == "failed" and len(works) == 1:
+            raise MediaError(work.error)
+        if work.status == "failed":
+            failed = True
+            warn(_to_line(work), "error")
+        elif not as_json:
+            typer.echo(_to_line(work), err=True)
+        if work.report is not None and verbose:
+            typer.echo(work.report.to_text(), err=True)
+        if as_json:
+            typer.echo(json.dumps(_to_dict(work)))
+    return failed
 
 
-def _folder_for(source: Path, output: str | None, settings: "Settings") -> Path:
-    """Where a folder's results go."""
+def _folder_for(source: Path, output: str | None, settings: "Settings", *, several: bool) -> Path:
+    """Where a folder's results go: beside others, into a folder of its name."""
     from bnnup.system import paths
 
     if output == PIPE:
         raise typer.BadParameter("a folder of pictures cannot go to standard output")
-    if output is not None:
-        return paths.to_path(output)
     whole = source.resolve()
+    if output is not None:
+        return paths.to_path(output) / whole.name if several else paths.to_path(output)
+    if not whole.name:
+        raise typer.BadParameter(f"{source} has no name; say where results go with -o")
     return whole.with_name(f"{whole.name}_{settings.size.label}")
 
 
@@ -290,10 +335,14 @@ def _upscale_folder(
     as_json: bool,
     include: Sequence[str],
     exclude: Sequence[str],
-) -> None:
+) -> bool:
+    """Whether one of its pictures failed."""
     from bnnup.cli.progress import counting, watch_pictures
+    from bnnup.errors import MediaError
     from bnnup.folders.ledger import opened
     from bnnup.folders.tasks import find_tasks
+    from bnnup.pictures.formats import endings
+    from bnnup.system import paths
 
     if not dry_run:
         batch.prepare()
@@ -334,6 +383,9 @@ def _upscale_folder(
         batch.wait()
     statuses = ("done", "planned", "skipped", "failed")
     summary = ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
+    if not counts and any(True for _ in paths.entries(source)):
+        known = " ".join(sorted(endings()))
+        raise MediaError(f"there are no pictures in {source}; their names end with {known}")
     typer.echo(f"{output}: {summary or 'no pictures found'}", err=True)
     for line in failed:
         typer.secho(f"  {line}", fg="red", err=True)
@@ -341,8 +393,7 @@ def _upscale_folder(
         typer.secho(
             f"  and {counts['failed'] - len(failed)} more, as told above", fg="red", err=True
         )
-    if failed:
-        raise typer.Exit(1)
+    return bool(failed)
 
 
 def _to_line(work: "Work") -> str:
@@ -352,8 +403,16 @@ def _to_line(work: "Work") -> str:
         return work.error if task.name in work.error else f"{task.name}: {work.error}"
     if work.status == "skipped":
         return f"{task.name}: finished before"
-    size = f"{work.size[0]}×{work.size[1]}, about {work.memory / 1e6:.0f} MB of memory"
-    return f"{task.name} -> {task.target or '-'} {size}"
+    size = f"{work.size[0]}×{work.size[1]}"
+    if work.status == "done":
+        length = f", {_in_bytes(work.bytes)}" if work.bytes else ""
+        return f"{task.target or '-'}: {size}{length}, in {work.seconds:.1f} s"
+    memory = f"about {work.memory / 1e6:.0f} MB of memory"
+    return f"{task.name} -> {task.target or '-'} {size}, {memory}"
+
+
+def _in_bytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def _to_dict(work: "Work") -> dict[str, Any]:

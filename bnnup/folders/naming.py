@@ -4,11 +4,13 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bnnup.pictures.formats import ending_for, endings
+from bnnup.pictures.formats import FORMATS, ending_for, endings
+from bnnup.pictures.read import peek
+from bnnup.system import paths
 
 
 def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tuple[str, str]]:
@@ -29,6 +31,22 @@ def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tupl
             free = (each for each in longer if each not in plain)
             result = next(islice(free, same.index(name), None))
         yield name, result
+
+
+def ending_of(source: Path, format_name: str | None) -> str:
+    """The ending of a single picture's result; MediaError if it is no picture.
+
+    A format if there is one, else the picture's own, which its content tells where its
+    name does not. What is only read becomes PNG.
+    """
+    if format_name is not None:
+        return ending_for(format_name)
+    own = endings().get(source.suffix.lower())
+    if own is not None:
+        return source.suffix if own.written else ending_for("PNG")
+    with paths.opened(source) as file:
+        found = FORMATS[peek(file, str(source)).format]
+    return ending_for(found.name if found.written else "PNG")
 
 
 class _Hashes:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from bnnup.errors import ModelNotFoundError
@@ -60,8 +61,10 @@ def find_model(name: str, scale: int) -> Path:
 
         return hub.fetch(hub.Place.parse(name), scale)
     known = ", ".join(dict.fromkeys(entry.name for entry in ZOO))
+    near = get_close_matches(name[:80].lower(), [entry.name for entry in ZOO], 1)
+    guess = f"; did you mean {near[0]}?" if near else ""
     raise ModelNotFoundError(
-        f"no model {name[:80]!r}; known: {known}, owner/repo on the Hub, or a path to a file"
+        f"no model {name[:80]!r}{guess}; known: {known}, owner/repo on the Hub, or a path to a file"
     )
 
 
