@@ -341,6 +341,18 @@ def test_the_report_says_what_and_where_and_more_on_demand(
     assert "(none)" not in done.err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="shells close streams otherwise there")
+@pytest.mark.parametrize(
+    ("closed", "code"),
+    [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("--json >&-", 1), ("-o - >&-", 1)],
+)
+def test_closed_standard_streams(folder: Path, tiny: Path, closed: str, code: int) -> None:
+    program = f"{sys.executable} -m bnnup upscale photo.jpg -m {tiny} --force {closed}"
+    done = subprocess.run(program, shell=True, cwd=folder, stderr=subprocess.PIPE)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+
+
 def test_folder_named_like_a_model_is_not_in_its_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from bnnup import __version__
 from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, train, upscale, video
-from bnnup.errors import BnnupError
+from bnnup.errors import BnnupError, reason
 
 app = typer.Typer(
     name="bnnup",
@@ -63,6 +63,17 @@ def options(
         os.environ["BNNUP_HUB_REPO"] = hub_repo  # where bnnup.model.find looks for it
 
 
+def _open_closed_streams() -> None:
+    """Gives standard streams that the caller closed a place, before a file of ours takes it.
+
+    What is written to such an output fails, as it would have to.
+    """
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        if getattr(sys, name) is None:
+            how = os.O_WRONLY if name == "stderr" else os.O_RDONLY
+            setattr(sys, name, os.fdopen(os.open(os.devnull, how), mode))
+
+
 def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
@@ -78,6 +89,7 @@ def _hush_libraries() -> None:
 
 def main() -> None:
     """Runs the command line. A user's mistake is one red line and exit code 1."""
+    _open_closed_streams()
     debug = bool(os.environ.get("BNNUP_DEBUG"))
     if not (debug or sys.warnoptions):
         _hush_libraries()
@@ -87,6 +99,12 @@ def main() -> None:
         if debug:
             raise
         typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+    except OSError as error:  # of standard output, as all others are explained where they happen
+        if debug:
+            raise
+        typer.secho(f"error: {error.filename or 'output'}: {reason(error)}", fg="red", err=True)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left of it is not tried again)
         sys.exit(1)
     except KeyboardInterrupt:
         typer.secho("interrupted", fg="yellow", err=True)

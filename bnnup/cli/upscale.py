@@ -17,10 +17,20 @@ if TYPE_CHECKING:
     from bnnup.upscale.size import Size
 
 Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
+
+
+def _complete_model(beginning: str) -> list[str]:
+    from bnnup.model.zoo import ZOO
+
+    return [name for name in {entry.name: 0 for entry in ZOO} if name.startswith(beginning)]
+
+
 ModelName = Annotated[
     str,
     typer.Option(
-        "-m", "--model", help="A model's name, a .safetensors file, or owner/repo on the Hub."
+        *("-m", "--model"),
+        autocompletion=_complete_model,
+        help="A model's name, a .safetensors file, or owner/repo on the Hub.",
     ),
 ]
 Cluster = Annotated[
