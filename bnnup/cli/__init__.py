@@ -74,6 +74,15 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, how), mode))
 
 
+def _give_up_output() -> None:
+    """What could not be written to standard output is not tried again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
@@ -99,12 +108,13 @@ def main() -> None:
         if debug:
             raise
         typer.secho(f"error: {error}", fg="red", err=True)
+        _give_up_output()
         sys.exit(1)
     except OSError as error:  # of standard output, as all others are explained where they happen
         if debug:
             raise
         typer.secho(f"error: {error.filename or 'output'}: {reason(error)}", fg="red", err=True)
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left of it is not tried again)
+        _give_up_output()
         sys.exit(1)
     except KeyboardInterrupt:
         typer.secho("interrupted", fg="yellow", err=True)
