@@ -684,7 +684,7 @@ for head in (b"", b"P5", b"P2 4 4 255 ", b"P6 4"):
         pass
 photoshop.parse(photoshop.MARK + full)
 list(boxes.boxes(full)), list(boxes.inside(full, b"meta", b"iprp")), boxes.jpeg2000_bits(full)
-jxl.size(b"\\xff\\x0a" + full), jxl.read_xmp(jxl.SIGNATURE + full)
+jxl.read_header(b"\\xff\\x0a" + full), jxl.read_xmp(jxl.SIGNATURE + full)
 png.read_surroundings(BytesIO(png.SIGNATURE + full))
 chunk = len(full).to_bytes(4) + b"zTXt" + full + bytes(4)
 png.read_surroundings(BytesIO(png.SIGNATURE + chunk))

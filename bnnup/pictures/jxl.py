@@ -5,6 +5,7 @@ ISO/IEC 18181-2, the file format.
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from bnnup.pictures.boxes import boxes
 from bnnup.pictures.exif import MARK
 from bnnup.pictures.metadata import Info
+from bnnup.pictures.picture import from_floats
 
 SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
 EXIF, XMP, CODESTREAM = b"Exif", b"xml ", b"jxlc"
@@ -23,28 +25,48 @@ RATIOS = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # 
 TO_EXIF = 4  # bytes that tell where in its box EXIF begins
 
 
-def size(content: bytes) -> tuple[int, int]:
-    """Width and height, upright, by the first bits of the codestream."""
-    stream = content if content.startswith(BARE) else _codestream(content)
-    bits = int.from_bytes(stream[2:HEADER], "little")
+@dataclass(frozen=True)
+class Header:
+    """Width and height, upright, and whether there are frames: no decoder at hand has them all."""
 
-    def take(count: int) -> int:
-        nonlocal bits
-        value = bits & (1 << count) - 1
-        bits >>= count
+    width: int
+    height: int
+    moving: bool
+
+
+class _Bits:
+    """The bits of a codestream, from the lowest of each byte on."""
+
+    def __init__(self, stream: bytes) -> None:
+        self._rest = int.from_bytes(stream, "little")
+
+    def take(self, count: int) -> int:
+        value = self._rest & (1 << count) - 1
+        self._rest >>= count
         return value
 
-    small = take(1)
+    def take_size(self) -> tuple[int, int]:
+        small = self.take(1)
+        height = self._take_side(small)
+        over, under = RATIOS[self.take(3)]
+        return (height * over // under if over else self._take_side(small)), height
 
-    def side() -> int:
-        return 8 * (take(5) + 1) if small else take(SIDES[take(2)]) + 1
+    def _take_side(self, small: int) -> int:
+        return 8 * (self.take(5) + 1) if small else self.take(SIDES[self.take(2)]) + 1
 
-    height = side()
-    over, under = RATIOS[ratio] if (ratio := take(3)) else (0, 1)
-    width = height * over // under if ratio else side()
-    has_orientation = not take(1) and take(1)
-    across = has_orientation and take(3) + 1 >= 5
-    return (height, width) if across else (width, height)
+
+def read_header(content: bytes) -> Header:
+    """What the first bits of the codestream say; sides of 1 or more whatever they are."""
+    stream = content if content.startswith(BARE) else _codestream(content)
+    bits = _Bits(stream[2:HEADER])
+    width, height = bits.take_size()
+    moving = across = False
+    if not bits.take(1) and bits.take(1):  # not all is as usual, nor are these
+        across = bits.take(3) + 1 >= 5
+        if bits.take(1):
+            bits.take_size()  # it is meant to be shown in
+        moving = not bits.take(1) and bool(bits.take(1))  # behind a preview nobody looks
+    return Header(*((height, width) if across else (width, height)), moving)
 
 
 def _codestream(content: bytes) -> bytes:
@@ -58,11 +80,11 @@ def _codestream(content: bytes) -> bytes:
 
 
 def read_jxl(content: bytes) -> NDArray[Any]:
-    """(H, W) or (H, W, 2 to 4), uint8 or uint16, upright."""
+    """(H, W) or (H, W, 2 to 4), uint8 or uint16, upright; of a film the first frame."""
     import imagecodecs
 
-    pixels: NDArray[Any] = imagecodecs.jpegxl_decode(content)
-    return pixels
+    pixels: NDArray[Any] = imagecodecs.jpegxl_decode(content, index=0)
+    return from_floats(pixels) if pixels.dtype.kind == "f" else pixels
 
 
 def read_xmp(content: bytes) -> bytes | None:

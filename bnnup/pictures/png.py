@@ -62,6 +62,8 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
         file.seek(place)
         length, kind = struct.unpack(">I4s", file.read(8))
         yield kind, place + 8, length
+        if kind == b"IEND":
+            return
         place += length + 12
 
 

@@ -92,13 +92,14 @@ class _Source:
         prefix = file.read(PREFIX)
         self.file, self.lost = file, []
         self.info: Info | None = None
-        self._upright: tuple[int, int] | None = None  # of formats that are decoded upright
+        self._jxl: jxl.Header | None = None
         if prefix.startswith(png.SIGNATURE):
             around = png.read_surroundings(file)
             self.file, self.info, self.lost = around.plain, around.info, around.lost
         elif prefix.startswith(JXL_STARTS):
-            self._upright = jxl.size(self._content())
-            _check_size(*self._upright, 1, megapixels)  # Pillow's plugin decodes when it opens
+            # Pillow's plugin decodes when it opens, and does not turn.
+            self._jxl = jxl.read_header(self._content())
+            _check_size(self._jxl.width, self._jxl.height, 1, megapixels)
         self.image = _opened(self.file)
         is_tiff = self.image.format == "TIFF" if self.image else prefix[:2] in (b"II", b"MM")
         self.page = Page(file) if is_tiff else None
@@ -130,8 +131,10 @@ class _Source:
         """Width and height as stored; Pillow turns those of a TIFF."""
         if self.page is not None:
             return self.page.size
+        if self._jxl is not None:
+            return self._jxl.width, self._jxl.height
         assert self.image is not None
-        return self._upright or self.image.size
+        return self.image.size
 
     @cached_property
     def frames(self) -> int:
@@ -188,7 +191,13 @@ class _Source:
         if (decoded := self._by_others()) is not None:
             return turn_upright(decoded, self.orientation), {}, ()
         assert self.image is not None
-        self.image.load()
+        try:
+            self.image.load()
+        except (OSError, ValueError):
+            if self.page is None:
+                raise
+            pixels, notes = self.page.read()  # compressed as Pillow's library does not know
+            return turn_upright(pixels, self.orientation), {}, notes
         pixels, profile, notes = read_image(self.image)
         if self.page is None:  # Pillow has turned a TIFF already
             pixels = turn_upright(pixels, self.orientation)
@@ -230,7 +239,13 @@ class _Source:
         info = self.image.info if self.image is not None else {}
         names = {"depth_images": "the depth map", "aux": "pictures beside it, such as gain maps"}
         lost = [text for key, text in names.items() if info.get(key)]
-        return [f"all but the first of {pages} pictures in the file", *lost][pages == 1 :]
+        if self._jxl is not None and self._jxl.moving:
+            lost.append("all frames but the first")
+        if pages > 1:
+            lost.append(f"all but the first of {pages} pictures in the file")
+        if len(info.get("sizes", ())) > 1:
+            lost.append("all but the largest of the sizes in the file")
+        return lost
 
     def _content(self, count: int = -1) -> bytes:
         self.file.seek(0)
