@@ -493,3 +493,33 @@ def test_every_format_that_is_written_is_read(tmp_path: Path, each: Any) -> None
         assert picture.format == {"MPO": "JPEG", "PPM": "PGM"}.get(each.name, each.name) or channels
         assert picture.pixels.dtype == stored.dtype
         assert picture.pixels.shape[:2] == stored.shape[:2]
+
+
+def test_what_else_is_in_a_file_is_noted(tmp_path: Path) -> None:
+    frames = (
+        as_bits(ramp(3), 8)[None].repeat(3, 0) + np.arange(3, dtype=np.uint8)[:, None, None, None]
+    )
+    (tmp_path / "film.jxl").write_bytes(bytes(imagecodecs.jpegxl_encode(frames, lossless=True)))
+    np.testing.assert_array_equal(read_picture(tmp_path / "film.jxl").pixels, frames[0])
+    Image.new("RGBA", (64, 64)).save(tmp_path / "sizes.ico", sizes=[(16, 16), (64, 64)])
+    for name, what in ("film.jxl", "frames but the first"), ("sizes.ico", "largest of the sizes"):
+        assert what in " ".join(read_picture(tmp_path / name).notes)
+
+
+def test_a_jpeg_xl_of_a_turned_jpeg_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    file = BytesIO()
+    Image.fromarray(as_bits(ramp(3), 8)).save(file, "JPEG", exif=exif, quality=95)
+    (tmp_path / "in.jxl").write_bytes(bytes(imagecodecs.jpegxl_encode_jpeg(file.getvalue())))
+    with (tmp_path / "in.jxl").open("rb") as opened:
+        header = peek(opened, "in.jxl")
+    picture = read_picture(tmp_path / "in.jxl")
+    assert picture.pixels.shape[:2] == (header.height, header.width)
+
+
+def test_compression_that_pillow_does_not_know(tmp_path: Path) -> None:
+    stored = as_bits(ramp(3), 8)
+    options = {"compression": "webp", "compressionargs": {"lossless": True}}
+    tifffile.imwrite(tmp_path / "in.tif", stored, photometric="rgb", **options)
+    np.testing.assert_array_equal(read_picture(tmp_path / "in.tif").pixels, stored)

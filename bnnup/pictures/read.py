@@ -121,6 +121,9 @@ class _Source:
         if self.image is not None and self.frames > 1:
             moving = read_animation(self.image, self.file, self.is_deep, go_on)
         pixels, profile, notes = self._pixels(moving)
+        header = self.header()
+        if pixels.shape[:2] != (header.height, header.width):
+            raise MediaError("it is damaged: its pixels are not as many as it says")
         info, lost = metadata.upright(self.info, self.size, self.orientation)
         info = {key: value for key, value in {**info, **profile}.items() if value}
         lost = [*self.lost, *lost, *self._companions(moving)]
