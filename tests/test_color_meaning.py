@@ -42,7 +42,9 @@ def test_no_chunk_around_them_costs_the_pixels(tmp_path: Path, name: str) -> Non
     with path.open("rb") as file:
         assert peek(file, "in.png").width == WIDTH
     assert imagecodecs.png_decode((tmp_path / "out.png").read_bytes()).shape[0] == 2 * HEIGHT
-    if checksum is not None or name in ("bomb", "profile-cut-off"):
+    with Image.open(tmp_path / "out.png") as image:
+        image.load()
+    if checksum is not None or "megabytes" in name or name in ("bomb", "profile-cut-off"):
         assert "left out" in " ".join(picture.notes)
 
 
@@ -50,12 +52,12 @@ def test_text_in_png_stays(tmp_path: Path) -> None:
     path = save(tmp_path / "in.png")
     insert(path, b"tEXt", b"Author\0J\xfcrgen")
     insert(path, b"iTXt", b"Title\0\0\0de\0Titel\0" + "Überschrift".encode())
-    insert(path, b"zTXt", b"Workflow\0\0" + zlib.compress(b"{}" * (1 << 20)))
+    insert(path, b"zTXt", b"Workflow\0\0" + zlib.compress(b"{}" * (1 << 18)))
     enlarge(path, tmp_path / "out.png")
     content = (tmp_path / "out.png").read_bytes()
     assert b"tEXtAuthor\0J\xfcrgen" in content
     assert "Titel\0Überschrift".encode() in content
-    assert zlib.compress(b"{}" * (1 << 20)) in content
+    assert zlib.compress(b"{}" * (1 << 18)) in content
     picture = Picture(scene(), read_picture(path).info)
     assert "text, which JPEG" in " ".join(fitted(picture, tmp_path / "out.jpg").notes)
 
