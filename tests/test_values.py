@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -164,6 +165,19 @@ def test_lab_is_converted(tmp_path: Path, kind: str, bits: int) -> None:
 def test_ten_bits_of_inks_are_noted(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", as_bits(ramp(4), 16), photometric="separated")
     assert "16 bits are read as 8" in " ".join(read_picture(tmp_path / "in.tif").notes)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("ending", ["jxl", "jp2"])
+def test_bits_of_others_give_the_range(tmp_path: Path, ending: str, bits: int) -> None:
+    stored = as_bits(ramp(), bits)
+    if ending == "jxl":
+        content = imagecodecs.jpegxl_encode(stored, bitspersample=bits, lossless=True)
+    else:
+        content = imagecodecs.jpeg2k_encode(stored, bitspersample=bits, reversible=True)
+    (tmp_path / f"in.{ending}").write_bytes(bytes(content))
+    pixels = read_picture(tmp_path / f"in.{ending}").pixels
+    np.testing.assert_allclose(pixels, stored / (2.0**bits - 1) * 65535, atol=0.5 + 1e-6)
 
 
 # Damaged TIFFs

@@ -19,7 +19,7 @@ from bnnup.pictures.animation import Animation, read_animation
 from bnnup.pictures.formats import FORMATS, register
 from bnnup.pictures.icc import code_points, srgb
 from bnnup.pictures.metadata import Info
-from bnnup.pictures.picture import Picture, read_image, turn_upright
+from bnnup.pictures.picture import Picture, read_image, stretched, turn_upright
 from bnnup.pictures.tiff_pixels import Page
 
 MEGAPIXELS = 250.0  # a few kilobytes can unpack to gigabytes, so there has to be a limit
@@ -202,6 +202,9 @@ class _Source:
             pixels, notes = self.page.read()  # compressed as Pillow's library does not know
             return turn_upright(pixels, self.orientation), {}, notes
         pixels, profile, notes = read_image(self.image)
+        if self.format in ("JPEG2000", "J2K") and pixels.dtype == np.uint16:
+            bits = boxes.jpeg2000_bits(self._content())  # which Pillow shifts up
+            pixels = stretched(pixels >> (16 - min(bits, 16)), (1 << min(bits, 16)) - 1)
         if self.page is None:  # Pillow has turned a TIFF already
             pixels = turn_upright(pixels, self.orientation)
         return pixels, profile, (*notes, *self._bits_lost())
