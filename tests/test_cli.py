@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +84,8 @@ def test_json_is_one_object_on_standard_output(run: Run, folder: Path, tiny: Pat
     assert done.out.count("\n") == 1
     report = json.loads(done.out)
     assert list(report) == [
+        "input",
+        "status",
         "output",
         "model",
         "reason",
@@ -188,12 +192,13 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "picture-cut": ("cut.jpg", ["cut.jpg", "-m", "TINY"]),
     "ending-unknown": (".xyz", ["photo.jpg", "-m", "TINY", "-o", "out.xyz"]),
     "ending-missing": ("ending", ["photo.jpg", "-m", "TINY", "-o", "out"]),
-    "ending-of-input": ("ending", ["misnamed.txt", "-m", "TINY"]),
+    "input-is-no-picture": ("not a picture", ["notes.txt", "-m", "TINY"]),
+    "model-name-near": ("did you mean edsr-small?", ["photo.jpg", "-m", "edsr_small"]),
     "folder-missing": ("no folder", ["photo.jpg", "-m", "TINY", "-o", "absent/out.jpg"]),
-    "output-is-a-folder": ("is a folder", ["photo.jpg", "-m", "TINY", "-o", "folder.jpg"]),
+    "format-near": ("did you mean jpeg?", ["photo.jpg", "-m", "TINY", "--format", "jpegg"]),
     "output-name-endless": ("out", ["photo.jpg", "-m", "TINY", "-o", f"{'out' * 100}.jpg"]),
     "alpha-to-jpeg": ("transparency", ["alpha.png", "-m", "TINY", "-o", "out.jpg"]),
-    "format-unknown": ("'.xyz'", ["photo.jpg", "-m", "TINY", "--format", "xyz"]),
+    "format-unknown": ("'xyz'", ["photo.jpg", "-m", "TINY", "--format", "xyz"]),
     "never-lossless": ("never lossless", ["photo.jpg", "-m", "TINY", "--lossless"]),
     "too-large": ("--max-megapixels", ["huge.png", "-m", "TINY", "--max-megapixels", "0.001"]),
     "much-too-wide": ("limit is 64", ["photo.jpg", "-m", "TINY", "--width", "100000"]),
@@ -216,7 +221,7 @@ def test_mistake_is_one_line_and_exit_code_1(
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "broken.safetensors").write_bytes(tiny.read_bytes()[:-1])
     (folder / "cut.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:-200])
-    (folder / "misnamed.txt").write_bytes((folder / "photo.jpg").read_bytes())
+    (folder / "notes.txt").write_text("no picture at all")
     Image.new("RGBA", (4, 4)).save(folder / "alpha.png")
     Image.new("L", (40, 40)).save(folder / "huge.png")
     before = sorted(folder.rglob("*"))
@@ -224,12 +229,129 @@ def test_mistake_is_one_line_and_exit_code_1(
     for as_json in [], ["--json"]:
         done = run(command, *(tiny if a == "TINY" else a for a in arguments), *as_json)
         assert done.code == 1
-        if command == "upscale" or as_json:
+        if command == "upscale" and as_json:
+            report = json.loads(done.out)
+            assert (report["status"], report["input"]) == ("failed", arguments[0])
+            assert reason in report["error"]
+        elif command == "upscale" or as_json:
             assert done.out == ""
         assert done.err.startswith("error: ")
         assert done.err.count("\n") == 1
         assert reason in done.err
         assert sorted(folder.rglob("*")) == before
+
+
+# What people type
+
+
+def test_several_pictures(run: Run, folder: Path, tiny: Path) -> None:
+    for name in "a.png", "b.PNG":
+        Image.new("RGB", (7, 5)).save(folder / name, "PNG")
+    done = run("upscale", folder / "a.png", folder / "b.PNG", folder / "photo.jpg", "-m", tiny)
+    assert done.code == 0, done.err
+    for name in "a_x2.png", "b_x2.PNG", "photo_x2.jpg":
+        with Image.open(folder / name) as image:
+            assert image.size in ((14, 10), (24, 18))
+
+
+def test_one_of_several_that_is_broken(run: Run, folder: Path, tiny: Path) -> None:
+    (folder / "bad.png").write_bytes(b"no picture")
+    files = [folder / "bad.png", folder / "photo.jpg"]
+    done = run("upscale", *files, "-m", tiny, "-o", f"{folder}/big/", "--json")
+    assert done.code == 1
+    assert [json.loads(line)["status"] for line in done.out.splitlines()] == ["failed", "done"]
+    assert os.listdir(folder / "big") == ["photo.jpg"]
+    assert "bad.png" in done.err
+
+
+def test_several_pictures_need_a_folder(run: Run, folder: Path, tiny: Path) -> None:
+    photo = folder / "photo.jpg"
+    assert run("upscale", photo, photo, "-m", tiny, "-o", folder / "out.jpg").code == 2
+    assert "two results" in run("upscale", photo, photo, "-m", tiny).err
+    assert os.listdir(folder) == ["photo.jpg"]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_into_a_folder(run: Run, folder: Path, tiny: Path, exists: bool) -> None:
+    if exists:
+        (folder / "big").mkdir()
+    output = folder / "big" if exists else f"{folder / 'big'}/"
+    assert run("upscale", folder / "photo.jpg", "-m", tiny, "-o", output).code == 0
+    with Image.open(folder / "big" / "photo.jpg") as image:
+        assert image.size == (24, 18)
+
+
+def test_into_its_own_folder(run: Run, folder: Path, tiny: Path) -> None:
+    assert run("upscale", folder / "photo.jpg", "-m", tiny, "-o", folder).code == 0
+    assert sorted(os.listdir(folder)) == ["photo.jpg", "photo_x2.jpg"]
+
+
+@pytest.mark.parametrize("name", ["photo", "photo.jpeg2", "IMG.0815"])
+def test_names_that_do_not_tell_the_format(run: Run, folder: Path, tiny: Path, name: str) -> None:
+    (folder / "photo.jpg").rename(folder / name)
+    assert run("upscale", folder / name, "-m", tiny).code == 0
+    with Image.open(folder / f"{Path(name).stem}_x2.jpg") as image:
+        assert image.format == "JPEG"
+
+
+def test_what_is_only_read_becomes_png(run: Run, folder: Path, tiny: Path) -> None:
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 4, 6, 8, 3) + bytes(12)
+    (folder / "layers.psd").write_bytes(head + b"\0\0" + bytes(range(72)))
+    assert run("upscale", folder / "layers.psd", "-m", tiny).code == 0
+    with Image.open(folder / "layers_x2.png") as image:
+        assert image.size == (12, 8)
+
+
+def test_patterns_know_no_capitals(run: Run, folder: Path, tiny: Path) -> None:
+    (folder / "photo.jpg").rename(folder / "ONE.JPG")
+    Image.new("RGB", (7, 5)).save(folder / "two.png")
+    done = run("upscale", folder, "-m", tiny, "-o", folder / "big", "--include", "*.jpg")
+    assert done.code == 0
+    assert [name for name in os.listdir(folder / "big") if name[0] != "."] == ["ONE.JPG"]
+
+
+@pytest.mark.parametrize("factor", ["2x", "x2", "2X", "×2", "2.0"])
+def test_ways_to_say_twice(run: Run, folder: Path, tiny: Path, factor: str) -> None:
+    assert run("upscale", folder / "photo.jpg", "-m", tiny, "-s", factor).code == 0
+    assert (folder / "photo_x2.jpg").exists()
+
+
+def test_a_folder_of_other_things_is_an_error(run: Run, folder: Path, tiny: Path) -> None:
+    (folder / "photo.jpg").rename(folder / "photo.raw")
+    done = run("upscale", folder, "-m", tiny, "-o", folder / "big")
+    assert done.code == 1
+    assert "no pictures in" in done.err
+    assert ".heic" in done.err
+
+
+def test_the_root_needs_a_name_for_its_results(run: Run) -> None:
+    done = run("upscale", "/", "-m", "edsr")
+    assert done.code == 2
+    assert "-o" in done.err
+
+
+def test_the_report_says_what_and_where_and_more_on_demand(
+    run: Run, folder: Path, tiny: Path
+) -> None:
+    done = run("upscale", folder / "photo.jpg", "-m", tiny)
+    assert re.fullmatch(r".*photo_x2\.jpg: 24×18, \d+ kB, in \d+\.\d s\n", done.err)
+    done = run("upscale", folder / "photo.jpg", "-m", tiny, "--force", "--verbose")
+    assert "multiply-adds" in done.err
+    done = run("upscale", folder / "photo.jpg", "-m", tiny, "--width", 4, "--verbose")
+    assert "reduced, without a network" in done.err
+    assert "(none)" not in done.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells close streams otherwise there")
+@pytest.mark.parametrize(
+    ("closed", "code"),
+    [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("--json >&-", 1), ("-o - >&-", 1)],
+)
+def test_closed_standard_streams(folder: Path, tiny: Path, closed: str, code: int) -> None:
+    program = f"{sys.executable} -m bnnup upscale photo.jpg -m {tiny} --force {closed}"
+    done = subprocess.run(program, shell=True, cwd=folder, stderr=subprocess.PIPE)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
 
 
 def test_folder_named_like_a_model_is_not_in_its_way(

@@ -126,7 +126,13 @@ def test_sheet_and_scores(run: Run, pictures: Path) -> None:
     equal = [pictures / "small.png", pictures / "original.png", *original]
     done = run("compare", *equal, "-o", pictures / "equal.png", "--json")
     assert done.code == 0
-    assert json.loads(done.out)["result"]["psnr"] > 50  # the original's luma is rounded
+    assert json.loads(done.out)["result"] == {"psnr": None, "ssim": 1.0, "equal": True}
+    done = run("compare", *files, "-o", pictures / "two.png", "--json")
+    found = json.loads(done.out)["from_bicubic"]
+    assert 10 < found["psnr"] < 40
+    assert 0 < found["ssim"] < 1
+    done = run("compare", *files, "-o", pictures / "two.png", "--force")
+    assert "away from bicubic  112×80" in done.err
 
 
 @pytest.mark.parametrize(

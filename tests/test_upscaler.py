@@ -1,12 +1,13 @@
 """Upscaling arrays and images: same kind back, exact sizes, and tiles that nobody can see."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 import bnnup
 from bnnup.errors import BackendError, ModelNotFoundError
@@ -352,3 +353,19 @@ def test_the_backend_can_be_chosen(model_files: Path) -> None:
 def test_an_unknown_backend(model_files: Path) -> None:
     with pytest.raises(BackendError, match="known: engine, torch"):
         bnnup.load(str(model_files / "tiny-x2.safetensors"), scale=2, backend="abacus")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright(models: dict[int, Model], orientation: int) -> None:
+    """As Pillow turns them, with the tag gone, and other tags kept."""
+    exif = Image.Exif()
+    exif[274], exif[271] = orientation, "Zeiss"
+    file = BytesIO()
+    stored = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8))
+    stored.save(file, "PNG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(file))
+    upscaler = Upscaler(models[2])
+    enlarged = upscaler(Image.open(file))
+    np.testing.assert_array_equal(np.asarray(enlarged), upscaler(np.asarray(upright)))
+    assert enlarged.getexif().get(274, 1) == 1
+    assert enlarged.getexif()[271] == "Zeiss"

@@ -16,7 +16,7 @@ import typer
 from bnnup import __version__
 from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, train, upscale, video
 from bnnup.cli.output import with_hint
-from bnnup.errors import BnnupError
+from bnnup.errors import BnnupError, reason
 
 app = typer.Typer(
     name="bnnup",
@@ -64,6 +64,26 @@ def options(
         os.environ["BNNUP_HUB_REPO"] = hub_repo  # where bnnup.model.find looks for it
 
 
+def _open_closed_streams() -> None:
+    """Gives standard streams that the caller closed a place, before a file of ours takes it.
+
+    What is written to such an output fails, as it would have to.
+    """
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        if getattr(sys, name) is None:
+            how = os.O_WRONLY if name == "stderr" else os.O_RDONLY
+            setattr(sys, name, os.fdopen(os.open(os.devnull, how), mode))
+
+
+def _give_up_output() -> None:
+    """What could not be written to standard output is not tried again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
@@ -79,6 +99,7 @@ def _hush_libraries() -> None:
 
 def main() -> None:
     """Runs the command line. A user's mistake is one red line and exit code 1."""
+    _open_closed_streams()
     debug = bool(os.environ.get("BNNUP_DEBUG"))
     if not (debug or sys.warnoptions):
         _hush_libraries()
@@ -88,6 +109,13 @@ def main() -> None:
         if debug:
             raise
         typer.secho(f"error: {with_hint(str(error), error.hint)}", fg="red", err=True)
+        _give_up_output()
+        sys.exit(1)
+    except OSError as error:  # of standard output, as all others are explained where they happen
+        if debug:
+            raise
+        typer.secho(f"error: {error.filename or 'output'}: {reason(error)}", fg="red", err=True)
+        _give_up_output()
         sys.exit(1)
     except KeyboardInterrupt:
         typer.secho("interrupted", fg="yellow", err=True)

@@ -61,10 +61,8 @@ def compare(
         with files.writing(html) as file:
             file.write(looking.make_page(views).encode())
     if as_json:
-        bicubic, enlarged = (
-            {"psnr": looking.finite(view.psnr), "ssim": view.ssim} for view in views[:2]
-        )
-        typer.echo(json.dumps({"bicubic": bicubic, "result": enlarged}))
+        typer.echo(json.dumps(looking.to_dict(views)))
     else:
         for view in views:
-            typer.echo(view.caption, err=True)
+            height, width = view.pixels.shape[:2]
+            typer.echo(f"{view.caption}  {width}×{height}", err=True)

@@ -6,12 +6,21 @@ import typer
 
 PIPE = "-"  # standard input, or standard output
 
+
+def _complete_model(beginning: str) -> list[str]:
+    from bnnup.model.zoo import NETWORKS
+
+    names = ("auto", *(network.name for network in NETWORKS))
+    return [name for name in names if name.startswith(beginning)]
+
+
 Scale = Annotated[int, typer.Option("-s", "--scale", min=2, max=4, help="2, 3 or 4.")]
 ModelName = Annotated[
     str,
     typer.Option(
         "-m",
         "--model",
+        autocompletion=_complete_model,
         help="auto (chosen for each picture), a model's name, a .safetensors file, or owner/repo "
         "on the Hub.",
     ),

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,30 +18,47 @@ if TYPE_CHECKING:
     from bnnup.folders.batch import Runner
     from bnnup.folders.enlarger import Progress
     from bnnup.folders.settings import Machine, Settings
-    from bnnup.folders.tasks import Task
+    from bnnup.folders.tasks import Stream, Task
     from bnnup.folders.work import Work
     from bnnup.upscale.size import Size
 
 SIZE, FORMAT, FOLDER, MACHINE = "Size of the result", "Files", "Folders", "Time and memory"
+
+
+def _read_factor(text: str) -> float:
+    """ "2", "2.5", "2x" or "x2"."""
+    try:
+        return float(text.strip().lower().replace("×", "x").strip("x"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no number; try 2, or 2.5") from error
+
+
 FAILED = 100  # failures that are listed once more at the end
 
 Opened = Callable[..., AbstractContextManager["Runner"]]
 
 
 def upscale(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="IN", help="A picture, a folder of them, or - (standard input), also s3://…"
+            metavar="IN…", help="Pictures, folders of them, or - (standard input), also s3://…"
         ),
     ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Where to write; beside the input if not given."),
+        typer.Option(
+            "-o", "--output", help="A file or a folder to write to; beside the input if not given."
+        ),
     ] = None,
     factor: Annotated[
         float | None,
-        typer.Option("-s", "--scale", help="How many times larger: 2 (default), 3, 4, 2.5 …"),
+        typer.Option(
+            *("-s", "--scale"),
+            parser=_read_factor,
+            metavar="FACTOR",
+            help="How many times larger: 2 (default), 3, 4, 2.5 …",
+        ),
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=SIZE)] = None,
     height: Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=SIZE)] = None,
@@ -130,34 +147,23 @@ def upscale(
     as_json: Annotated[
         bool, typer.Option("--json", help="Report as JSON on standard output, a line a picture.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say what the network is, and what it cost.")
+    ] = False,
 ) -> None:
-    """Enlarge a picture, or all pictures in a folder.
+    """Enlarge pictures, or all pictures in folders.
 
     The same command goes on where an earlier one over a folder was interrupted.
     """
-    if as_json and (output == PIPE or (source == PIPE and output is None)):
+    if as_json and (output == PIPE or (PIPE in sources and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
-    from bnnup.folders.naming import place_results
     from bnnup.folders.settings import Machine, Settings
-    from bnnup.folders.tasks import find_tasks
+    from bnnup.folders.tasks import Stream, find_tasks
     from bnnup.pictures import formats
     from bnnup.system import paths
 
-    place = None if source == PIPE else paths.to_path(source)
-    if place is not None and not paths.exists(place):
-        raise typer.BadParameter(f"there is no {source}")
-    if place is not None and cluster is not None:
-        place = paths.to_path(paths.absolute(place))  # workers are in folders of their own
-    settings = Settings(
-        size=_read_size(factor, width, height, fit, megapixels),
-        model=model,
-        alpha=alpha,
-        format=None if format_name is None else formats.format_named(format_name),
-        quality=quality,
-        lossless=lossless,
-        strip=strip,
-        background=None if background is None else _read_color(background),
-    )
+    places = [_find(source, cluster) for source in sources]
+    size = _read_size(factor, width, height, fit, megapixels)
     machine = Machine(
         tile=tile,
         memory=memory << 20,
@@ -165,26 +171,99 @@ def upscale(
         megapixels=max_megapixels,
         backend=backend,
     )
-    opened = partial(_opened_runner, settings, machine, None if dry_run else cluster)
-    if place is None or not paths.is_folder(place):
-        task = _task(place, output, settings, force)
-        _upscale_picture(opened, task, dry_run, as_json)
-        return
+    folders: list[Path] = []
+    pictures: list[Path | Stream] = []
+    for place in places:
+        if isinstance(place, Stream) or not paths.is_folder(place):
+            pictures.append(place)
+        else:
+            folders.append(place)
+    failed = False
+    with _failing_as_json(sources[0], as_json):
+        settings = Settings(
+            size=size,
+            model=model,
+            alpha=alpha,
+            format=None if format_name is None else formats.format_named(format_name),
+            quality=quality,
+            lossless=lossless,
+            strip=strip,
+            background=None if background is None else _read_color(background),
+        )
+        opened = partial(_opened_runner, settings, machine, None if dry_run else cluster)
+        if pictures:
+            tasks = _name_tasks(pictures, output, settings, force)
+            failed = _upscale_pictures(opened, tasks, dry_run, as_json, verbose)
+        for place in folders:
+            into = _place_results(place, output, settings, cluster, several=len(places) > 1)
+            find = partial(
+                find_tasks,
+                place,
+                into,
+                include=include or (),
+                exclude=exclude or (),
+                format_name=settings.format,
+            )
+            over = partial(opened, source=place, target=into)
+            failed |= _upscale_folder(over, find, place, into, force, dry_run, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _failing_as_json(source: str, as_json: bool) -> Iterator[None]:
+    """Tells standard output, too, what ends the command, if that is where reports go."""
+    from bnnup.errors import BnnupError
+
+    try:
+        yield
+    except BnnupError as error:
+        if as_json:
+            said = with_hint(str(error), error.hint)
+            typer.echo(json.dumps({"input": source, "status": "failed", "error": said}))
+        raise
+
+
+def _find(source: str, cluster: str | None) -> "Path | Stream":
+    """The place of an input; workers of a cluster are in folders of their own."""
+    from bnnup.folders.tasks import Stream
+    from bnnup.system import paths
+
+    if source == PIPE:
+        return Stream(sys.stdin.buffer, "standard input")
+    place = paths.to_path(source)
+    if not paths.exists(place):
+        raise typer.BadParameter(f"there is no {source}")
+    return place if cluster is None else paths.to_path(paths.absolute(place))
+
+
+def _name_tasks(
+    pictures: "Sequence[Path | Stream]", output: str | None, settings: "Settings", force: bool
+) -> "list[Task]":
+    from bnnup.folders.named import name_tasks
+    from bnnup.folders.tasks import Stream
+
+    piped = output == PIPE or (output is None and isinstance(pictures[0], Stream))
+    target = Stream(sys.stdout.buffer, "standard output") if piped else output
+    try:
+        return name_tasks(pictures, target, settings, force=force)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error} with -o") from error
+
+
+def _place_results(
+    source: Path, output: str | None, settings: "Settings", cluster: str | None, *, several: bool
+) -> Path:
+    from bnnup.folders.named import place_results
+    from bnnup.system import paths
+
     if output == PIPE:
         raise typer.BadParameter("a folder of pictures cannot go to standard output")
-    into = place_results(place, settings) if output is None else paths.to_path(output)
-    if cluster is not None:
-        into = paths.to_path(paths.absolute(into))
-    find = partial(
-        find_tasks,
-        place,
-        into,
-        include=include or (),
-        exclude=exclude or (),
-        format_name=settings.format,
-    )
-    opened = partial(opened, source=place, target=into)
-    _upscale_folder(opened, find, into, force, dry_run, as_json)
+    try:
+        into = place_results(source, output, settings, several=several)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error} with -o") from error
+    return into if cluster is None else paths.to_path(paths.absolute(into))
 
 
 @contextmanager
@@ -215,23 +294,6 @@ def _opened_runner(
         waiting=waiting,
     ) as runner:
         yield runner
-
-
-def _task(place: Path | None, output: str | None, settings: "Settings", force: bool) -> "Task":
-    """A single picture, or what stands for one at a pipe."""
-    from bnnup.folders.naming import check_result, place_result
-    from bnnup.folders.tasks import Stream, Task
-    from bnnup.system import paths
-
-    source = Stream(sys.stdin.buffer, "standard input") if place is None else place
-    if output == PIPE or (output is None and place is None):
-        return Task(source, Stream(sys.stdout.buffer, "standard output"))
-    named = None if output is None else paths.to_path(output)
-    if place is not None:
-        return Task(source, place_result(place, settings, named, force=force))
-    assert named is not None
-    check_result(named, settings, force=force)
-    return Task(source, named)
 
 
 def _read_color(text: str) -> tuple[int, int, int]:
@@ -267,38 +329,54 @@ def _read_size(
     return size
 
 
-def _upscale_picture(opened: Opened, task: "Task", dry_run: bool, as_json: bool) -> None:
+def _upscale_pictures(
+    opened: Opened, tasks: "Sequence[Task]", dry_run: bool, as_json: bool, verbose: bool
+) -> bool:
+    """Whether one of them failed; the error of the only one is raised."""
     from bnnup.cli.progress import progress_bar
     from bnnup.errors import BnnupError, MediaError
 
+    failed = False
+    label = tasks[0].source.name if len(tasks) == 1 else "pictures"
     with (
-        progress_bar(task.source.name, quiet=as_json) as show,
+        progress_bar(label, quiet=as_json) as show,
         opened(progress=lambda name, done, total: show(done, total)) as runner,
     ):
-        (work,) = runner.run([task], only_plan=dry_run)
-    for note in work.notes:
-        warn(f"{task.name}: {note}", "note")
-    if isinstance(work.cause, BnnupError):
-        raise work.cause
-    if work.status == "failed":
-        raise MediaError(work.error) from work.cause
-    if as_json:
-        report = _to_dict(work) if work.report is None else work.report.to_dict()
-        typer.echo(json.dumps(report))
-    else:
-        typer.echo(_to_line(work) if work.report is None else work.report.to_text(), err=True)
+        works = list(runner.run(tasks, only_plan=dry_run))
+    for work in works:
+        for note in work.notes:
+            warn(f"{work.task.name}: {note}", "note")
+        if len(works) == 1 and isinstance(work.cause, BnnupError):
+            raise work.cause
+        if len(works) == 1 and work.status == "failed":
+            raise MediaError(work.error) from work.cause
+        if work.status == "failed":
+            failed = True
+            warn(_to_line(work), "error")
+        elif not as_json:
+            typer.echo(_to_line(work), err=True)
+        if work.report is not None and verbose:
+            typer.echo(work.report.to_text(), err=True)
+        if as_json:
+            typer.echo(json.dumps(_to_dict(work)))
+    return failed
 
 
 def _upscale_folder(
     opened: Opened,
     tasks: Callable[[], Iterator["Task"]],
+    source: Path,
     output: Path,
     force: bool,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> bool:
+    """Whether one of its pictures failed."""
     from bnnup.cli.progress import counting, watch_pictures
+    from bnnup.errors import MediaError
     from bnnup.folders import ledger
+    from bnnup.pictures.formats import endings
+    from bnnup.system import paths
 
     counts: Counter[str] = Counter()
     failed: list[str] = []
@@ -326,7 +404,11 @@ def _upscale_folder(
                         typer.echo(json.dumps(_to_dict(work)))
                     elif dry_run:
                         typer.echo(line)
+    if not counts and any(True for _ in paths.entries(source)):
+        known = " ".join(sorted(endings()))
+        raise MediaError(f"there are no pictures in {source}; their names end with {known}")
     _summarize(output, counts, failed)
+    return bool(failed)
 
 
 def _summarize(output: Path, counts: Counter[str], failed: list[str]) -> None:
@@ -339,8 +421,6 @@ def _summarize(output: Path, counts: Counter[str], failed: list[str]) -> None:
         typer.secho(
             f"  and {counts['failed'] - len(failed)} more, as told above", fg="red", err=True
         )
-    if failed:
-        raise typer.Exit(1)
 
 
 def _to_line(work: "Work") -> str:
@@ -351,8 +431,17 @@ def _to_line(work: "Work") -> str:
         return error if task.name in error else f"{task.name}: {error}"
     if work.status == "skipped":
         return f"{task.name}: finished before"
-    size = f"{work.size[0]}×{work.size[1]}, about {work.memory / 1e6:.0f} MB of memory"
-    return f"{task.name} -> {task.result_name} {size}"
+    size = f"{work.size[0]}×{work.size[1]}"
+    if work.status == "done":
+        length = f", {_in_bytes(work.bytes)}" if work.bytes else ""
+        chosen = f", by {work.choice.model} ({work.choice.reason})" if work.choice.reason else ""
+        return f"{task.result_name}: {size}{length}, in {work.seconds:.1f} s{chosen}"
+    memory = f"about {work.memory / 1e6:.0f} MB of memory"
+    return f"{task.name} -> {task.result_name} {size}, {memory}"
+
+
+def _in_bytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def _to_dict(work: "Work") -> dict[str, Any]:

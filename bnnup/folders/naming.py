@@ -1,4 +1,4 @@
-"""What results are called, and where they go."""
+"""What results in a folder are called."""
 
 import unicodedata
 from array import array
@@ -8,36 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bnnup.folders.settings import Settings
-from bnnup.pictures.formats import ending_for, endings, format_of
-from bnnup.system.files import check_writable
-
-
-def place_result(
-    source: Path, settings: Settings, target: Path | None = None, *, force: bool = False
-) -> Path:
-    """Where a picture's result goes: to ``target``, or beside the picture.
-
-    MediaError if it could not be written there, or exists, unless ``force``.
-    """
-    if target is None:
-        ending = ending_for(settings.format) if settings.format else source.suffix
-        target = source.with_name(f"{source.stem}_{settings.size.label}{ending}")
-    check_result(target, settings, force=force)
-    return target
-
-
-def check_result(target: Path, settings: Settings, *, force: bool) -> None:
-    """MediaError if no result could be written to ``target``."""
-    if settings.format is None:
-        format_of(target)
-    check_writable(target, force=force)
-
-
-def place_results(folder: Path, settings: Settings) -> Path:
-    """The folder where a folder's results go: beside it."""
-    whole = folder.resolve()
-    return whole.with_name(f"{whole.name}_{settings.size.label}")
+from bnnup.pictures.formats import FORMATS, ending_for, endings
+from bnnup.pictures.read import peek
+from bnnup.system import paths
 
 
 def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tuple[str, str]]:
@@ -58,6 +31,22 @@ def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tupl
             free = (each for each in longer if each not in plain)
             result = next(islice(free, same.index(name), None))
         yield name, result
+
+
+def ending_of(source: Path, format_name: str | None) -> str:
+    """The ending of a single picture's result; MediaError if it is no picture.
+
+    A format if there is one, else the picture's own, which its content tells where its
+    name does not. What is only read becomes PNG.
+    """
+    if format_name is not None:
+        return ending_for(format_name)
+    own = endings().get(source.suffix.lower())
+    if own is not None:
+        return source.suffix if own.written else ending_for("PNG")
+    with paths.opened(source) as file:
+        found = FORMATS[peek(file, str(source)).format]
+    return ending_for(found.name if found.written else "PNG")
 
 
 class _Hashes:

@@ -75,12 +75,12 @@ class Report:
         return dataclasses.asdict(self)
 
     def to_text(self) -> str:
-        """Two lines for a person."""
-        chosen = f" ({self.reason})" if self.reason else ""
+        """What ran, and what it cost, for a person who asks."""
+        if self.backend == "none":
+            return "reduced, without a network"
         return (
-            f"{self.output}: {self.width}×{self.height} in {self.seconds:.2f} s, "
-            f"{self.megapixels_per_second:.2f} megapixels/s ({self.backend})\n"
-            f"{self.model} ×{self.scale}{chosen}: {self.model_bytes / 1e3:.0f} kB instead of "
+            f"{self.megapixels_per_second:.2f} megapixels/s ({self.backend}); "
+            f"{self.model} ×{self.scale}: {self.model_bytes / 1e3:.0f} kB instead of "
             f"{self.fp32_bytes / 1e3:.0f} in fp32, {self.parameters / 1e3:.0f} K parameters; "
             f"{self.binary_macs / 1e9:.2f} G binary + {self.full_macs / 1e9:.2f} G "
             f"full-precision multiply-adds = {self.ops / 1e9:.2f} G OPs"

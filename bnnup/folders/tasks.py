@@ -6,7 +6,7 @@ the names of MANY are in memory at once, and 16 bytes for each of a larger folde
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -149,4 +149,6 @@ class _Wanted:
 
 def _matches(path: PurePosixPath, patterns: Sequence[str]) -> bool:
     names = path.as_posix(), path.name
-    return any(fnmatch(name, pattern) for name in names for pattern in patterns)
+    return any(
+        fnmatchcase(name.casefold(), pattern.casefold()) for name in names for pattern in patterns
+    )

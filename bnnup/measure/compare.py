@@ -3,12 +3,13 @@
 import base64
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +34,22 @@ BEHIND = 128  # the grey that transparent pictures are shown on
 
 @dataclass(frozen=True)
 class View:
-    """One of the pictures, (H, W, 3) uint8, all of one size; scores against the original."""
+    """One of the pictures, (H, W, 3) uint8, all of one size; scores against the original.
+
+    Where there is none, the result has those ``beside`` bicubic: how much it differs.
+    """
 
     name: str
     pixels: NDArray[np.uint8]
     psnr: float | None = None  # dB
     ssim: float | None = None
+    beside: tuple[float, float] | None = None  # PSNR in dB and SSIM
 
     @property
     def caption(self) -> str:
+        if self.beside is not None:
+            psnr, ssim = self.beside
+            return f"{self.name}  {psnr:.2f} dB  {ssim:.4f} away from bicubic"
         if self.psnr is None or self.ssim is None:
             return self.name
         return f"{self.name}  {self.psnr:.2f} dB  {self.ssim:.4f}"
@@ -60,6 +68,9 @@ def load_views(source: Path, result: Path, original: Path | None = None) -> list
     bicubic = np.concatenate(list(resample([small], small.shape, (width, height))))
     views = [View("bicubic", bicubic), View(result.name, large)]
     if original is None:
+        border = round(factor)
+        if min(height, width) >= metrics.SSIM_WINDOW + 2 * border:
+            return [views[0], replace(views[1], beside=metrics.score(large, bicubic, border))]
         return views
     reference = _to_rgb(read_picture(original))
     if reference.shape != large.shape:
@@ -75,9 +86,20 @@ def load_views(source: Path, result: Path, original: Path | None = None) -> list
     return [*scored, View("original", reference)]
 
 
-def finite(psnr: float | None) -> float | None:
-    """For JSON, which has no infinity: the PSNR of equal pictures becomes None."""
-    return psnr if psnr is not None and isfinite(psnr) else None
+def to_dict(views: Sequence[View]) -> dict[str, Any]:
+    """The scores for JSON: against the original, or how far the result is from bicubic."""
+    bicubic, result = views[:2]
+    if result.psnr is not None:
+        return {"bicubic": _scores(bicubic.psnr, bicubic.ssim)} | {
+            "result": _scores(result.psnr, result.ssim)
+        }
+    return {"from_bicubic": _scores(*(result.beside or (None, None)))}
+
+
+def _scores(psnr: float | None, ssim: float | None) -> dict[str, Any]:
+    """JSON has no infinity: the PSNR of equal pictures is None there, and they are said to be."""
+    equal = psnr is not None and not isfinite(psnr)
+    return {"psnr": None if equal else psnr, "ssim": ssim, "equal": equal}
 
 
 def read_box(text: str) -> Box:

@@ -7,6 +7,7 @@ cached is used as it is.
 
 import os
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from bnnup.errors import ModelNotFoundError
@@ -36,8 +37,10 @@ def find_models(name: str, scale: int | None = None, *, update: bool = False) ->
     if "/" in name:
         return _find_on_hub(name, scale, update)
     known = ", ".join(dict.fromkeys(entry.name for entry in ZOO))
+    near = get_close_matches(name[:80].lower(), [entry.name for entry in ZOO], 1)
+    guess = f"; did you mean {near[0]}?" if near else ""
     raise ModelNotFoundError(
-        f"no model {name[:80]!r}; known: {known}, owner/repo on the Hub, or a path to a file"
+        f"no model {name[:80]!r}{guess}; known: {known}, owner/repo on the Hub, or a path to a file"
     )
 
 

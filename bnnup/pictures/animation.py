@@ -80,11 +80,13 @@ class _Film(Image.Image):
 
     def __init__(self, frames: Iterator[NDArray[Any]], count: int) -> None:
         super().__init__()
-        self.n_frames = count
+        self.n_frames, self.is_animated = count, True
         self._rest, self._number = frames, -1
         self.seek(0)
 
     def seek(self, frame: int) -> None:
+        if frame >= self.n_frames:
+            raise EOFError
         while self._number < frame:
             shown = Image.fromarray(next(self._rest))
             self.im, self._mode, self._size = shown.im, shown.mode, shown.size

@@ -5,6 +5,7 @@ Whoever wants to know something about a format asks this table.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -268,8 +269,14 @@ def format_of(path: Path) -> str:
 
 
 def format_named(name: str) -> str:
-    """The format that a user means by "jpg", ".TIF" or "webp"."""
-    return format_of(Path(f"picture.{name.lower().removeprefix('.')}"))
+    """The format that a user means by "jpg", ".TIF" or "webp"; MediaError if there is none."""
+    written = [ending[1:] for ending, each in endings().items() if each.written]
+    wanted = name.lower().removeprefix(".")
+    if wanted in written:
+        return endings()[f".{wanted}"].name
+    near = get_close_matches(wanted, written, 1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    raise MediaError(f"no pictures are written as {name!r}{guess} There are: {' '.join(written)}")
 
 
 def ending_for(format_name: str) -> str:

@@ -6,19 +6,26 @@ Info has, as far as a file says so: ``icc_profile``, ``exif``, ``xmp``, ``iptc``
 ``size``, the width and height that all of it refers to.
 """
 
+import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, Any
 
 from PIL import Image
 
-from bnnup.pictures import photoshop, xmp
+from bnnup.pictures import boxes, photoshop, xmp
 from bnnup.pictures.change import Change
 from bnnup.pictures.exif import MARK, ORIENTATION, Exif
 
 Info = dict[str, Any]
 
 XMP_TAG, ICC_TAG, IPTC_TAG, PHOTOSHOP_TAG = 700, 34675, 33723, 34377  # of TIFF
+V5 = 124  # bytes of the header of BMP that may name a profile
+UUIDS = {  # of boxes in JPEG 2000
+    b"JpgTiffExif->JP2": "exif",
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
+    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
+}
 NAMES = {
     "icc_profile": "the colour profile",
     "exif": "EXIF",
@@ -41,6 +48,8 @@ def read_info(image: Image.Image, file: IO[bytes] | None = None) -> Info:
     info["xmp"] = info["xmp"] or image.info.get("XML:com.adobe.xmp")
     if isinstance(resources := image.info.get("photoshop"), dict):
         info["iptc"] = resources.get(photoshop.IPTC)
+    if image.format in ("BMP", "JPEG2000") and file is not None:
+        info |= hidden_info(image.format, file)
     if image.format == "PSD":
         info |= photoshop.named(getattr(image, "resources", []))
     if image.format != "TIFF":  # for which Pillow makes one up
@@ -109,6 +118,32 @@ def _changed(info: Info, change: Change) -> tuple[Info, list[str]]:
         if packet:
             info["xmp"] = packet
     return info, lost
+
+
+def hidden_info(format_name: str, file: IO[bytes]) -> Info:
+    """What Pillow does not look for: a BMP's profile, and the boxes of a JPEG 2000."""
+    file.seek(0)
+    content = file.read()
+    if format_name == "BMP":
+        return {"icc_profile": _bmp_profile(content)}
+    found: Info = {}
+    for color in boxes.inside(content, b"jp2h", b"colr"):
+        if color[:1] in (b"\2", b"\3"):  # restricted, or any
+            found["icc_profile"] = color[3:]
+    for kind, within in boxes.boxes(content):
+        name = UUIDS.get(within[:16]) if kind == b"uuid" else None
+        if name is not None:
+            found[name] = within[16:]
+    return found
+
+
+def _bmp_profile(content: bytes) -> bytes | None:
+    """That of a BITMAPV5HEADER, which begins after the 14 bytes of the file's own."""
+    header, start = content[14 : 14 + V5], 14
+    if len(header) < V5 or header[:4] != struct.pack("<I", V5) or header[56:60] != b"DEBM":
+        return None
+    place, size = struct.unpack_from("<II", header, 112)
+    return content[start + place : start + place + size] or None
 
 
 def of_tiff(file: IO[bytes]) -> Info:

@@ -62,6 +62,8 @@ def to_pixels(image: Image.Image) -> NDArray[Any]:
     """A PIL image of any mode to pixels as in Picture."""
     if image.mode == "F":
         return from_floats(np.asarray(image))
+    if image.mode == "I" and image.format == "PPM":  # which Pillow stretches to 16 bits
+        return np.asarray(image).astype(np.uint16)
     if image.mode == "I":
         raise MediaError("pictures of mode 'I' have no known range; convert it to 16 bit")
     width, height = image.size
@@ -85,6 +87,16 @@ def from_floats(samples: NDArray[Any]) -> NDArray[np.uint16]:
     for top in range(0, len(samples), ROWS):
         part = samples[top : top + ROWS].astype(np.float64)
         result[top : top + ROWS] = np.floor(part * WHITE + 0.5)
+    return result
+
+
+def stretched(samples: NDArray[Any], most: int) -> NDArray[Any]:
+    """Integers of 0 to ``most``, at most 65535, to the whole range of uint8 or of uint16."""
+    full, dtype = (255, np.uint8) if most < 256 else (WHITE, np.uint16)
+    if most == full:
+        return np.ascontiguousarray(samples, dtype)
+    table = (np.arange(most + 1, dtype=np.int64) * full + most // 2) // most
+    result: NDArray[Any] = table.astype(dtype)[samples]
     return result
 
 

@@ -26,7 +26,7 @@ LONGEST = (1 << 31) - 1  # pixels each way
 ROWS = 64  # filtered at a time
 METRES_PER_INCH = 0.0254
 MOST = 64 << 20  # bytes of metadata, unpacked: what is larger is left out
-PILLOWS_MOST = 1 << 20  # bytes of a text or a profile, unpacked, beyond which Pillow gives up
+READABLE = 1 << 20  # bytes of a text or a profile, unpacked: many readers give up beyond
 PIXELS = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}  # not critical by name, but needed for pixels
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 COLORS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}  # bytes
@@ -62,6 +62,8 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
         file.seek(place)
         length, kind = struct.unpack(">I4s", file.read(8))
         yield kind, place + 8, length
+        if kind == b"IEND":
+            return
         place += length + 12
 
 
@@ -88,10 +90,23 @@ def read_surroundings(file: IO[bytes]) -> Surroundings:
             awkward = True
             continue
         unpacked += size
-        awkward |= size > PILLOWS_MOST
+        awkward |= size > READABLE
+    _leave_out_enormous(found)
     if awkward or unpacked > MOST // 2:
         found.plain = _parts(file, spans)
     return found
+
+
+def _leave_out_enormous(found: Surroundings) -> None:
+    """Drops what would make the result unreadable for many."""
+    info = found.info
+    if len(info.get("icc_profile", b"")) > READABLE:
+        found.lost.append(f"a colour profile of {len(info.pop('icc_profile')) / 1e6:.0f} MB")
+    sizes = [_take_text({}, kind, content) for kind, content in info.get("text", ())]
+    if max(sizes, default=0) > READABLE:
+        found.lost.append(f"text of {max(sizes) / 1e6:.0f} MB")
+        texts = zip(info["text"], sizes, strict=True)
+        info["text"] = tuple(text for text, size in texts if size <= READABLE)
 
 
 def _parts(file: IO[bytes], spans: Iterable[tuple[int, int]]) -> IO[bytes]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnup.pictures.metadata import Info
+from bnnup.pictures.picture import stretched
 
 # Kind, width, height and, but for bitmaps, the value of white; comments may stand between.
 GAP = rb"(?:\s|#[^\n\r]{0,999}[\n\r]){1,99}"
@@ -54,16 +55,7 @@ def read_pnm(file: IO[bytes]) -> NDArray[Any]:
         raise ValueError("it ends too early")
     if not 0 < most < 65536 or (count and not 0 <= samples.min() <= samples.max() <= most):
         raise ValueError(f"it holds values outside 0 to {most}, which is its white")
-    return _stretched(samples.reshape(shape), most)
-
-
-def _stretched(samples: NDArray[Any], most: int) -> NDArray[Any]:
-    full, dtype = (255, np.uint8) if most < 256 else (65535, np.uint16)
-    if most == full:
-        return np.ascontiguousarray(samples, dtype)
-    table = (np.arange(most + 1, dtype=np.int64) * full + most // 2) // most
-    stretched: NDArray[Any] = table.astype(dtype)[samples]
-    return stretched
+    return stretched(samples.reshape(shape), most)
 
 
 def _header(file: IO[bytes]) -> "re.Match[bytes] | None":

@@ -20,7 +20,7 @@ from bnnup.pictures.formats import FORMATS, register
 from bnnup.pictures.icc import code_points, srgb
 from bnnup.pictures.loss import Loss, find_loss
 from bnnup.pictures.metadata import Info
-from bnnup.pictures.picture import Picture, read_image, turn_upright
+from bnnup.pictures.picture import Picture, read_image, stretched, turn_upright
 from bnnup.pictures.tiff_pixels import Page
 
 MEGAPIXELS = 250.0  # a few kilobytes can unpack to gigabytes, so there has to be a limit
@@ -93,13 +93,14 @@ class _Source:
         prefix = file.read(PREFIX)
         self.file, self.lost = file, []
         self.info: Info | None = None
-        self._upright: tuple[int, int] | None = None  # of formats that are decoded upright
+        self._jxl: jxl.Header | None = None
         if prefix.startswith(png.SIGNATURE):
             around = png.read_surroundings(file)
             self.file, self.info, self.lost = around.plain, around.info, around.lost
         elif prefix.startswith(JXL_STARTS):
-            self._upright = jxl.size(self._content())
-            _check_size(*self._upright, 1, megapixels)  # Pillow's plugin decodes when it opens
+            # Pillow's plugin decodes when it opens, and does not turn.
+            self._jxl = jxl.read_header(self._content())
+            _check_size(self._jxl.width, self._jxl.height, 1, megapixels)
         self.image = _opened(self.file)
         is_tiff = self.image.format == "TIFF" if self.image else prefix[:2] in (b"II", b"MM")
         self.page = Page(file) if is_tiff else None
@@ -121,6 +122,9 @@ class _Source:
         if self.image is not None and self.frames > 1:
             moving = read_animation(self.image, self.file, self.is_deep, go_on)
         pixels, profile, notes = self._pixels(moving)
+        header = self.header()
+        if pixels.shape[:2] != (header.height, header.width):
+            raise MediaError("it is damaged: its pixels are not as many as it says")
         info, lost = metadata.upright(self.info, self.size, self.orientation)
         info = {key: value for key, value in {**info, **profile}.items() if value}
         lost = [*self.lost, *lost, *self._companions(moving)]
@@ -135,8 +139,10 @@ class _Source:
         """Width and height as stored; Pillow turns those of a TIFF."""
         if self.page is not None:
             return self.page.size
+        if self._jxl is not None:
+            return self._jxl.width, self._jxl.height
         assert self.image is not None
-        return self._upright or self.image.size
+        return self.image.size
 
     @cached_property
     def frames(self) -> int:
@@ -193,8 +199,17 @@ class _Source:
         if (decoded := self._by_others()) is not None:
             return turn_upright(decoded, self.orientation), {}, ()
         assert self.image is not None
-        self.image.load()
+        try:
+            self.image.load()
+        except (OSError, ValueError):
+            if self.page is None:
+                raise
+            pixels, notes = self.page.read()  # compressed as Pillow's library does not know
+            return turn_upright(pixels, self.orientation), {}, notes
         pixels, profile, notes = read_image(self.image)
+        if self.format in ("JPEG2000", "J2K") and pixels.dtype == np.uint16:
+            bits = boxes.jpeg2000_bits(self._content())  # which Pillow shifts up
+            pixels = stretched(pixels >> (16 - min(bits, 16)), (1 << min(bits, 16)) - 1)
         if self.page is None:  # Pillow has turned a TIFF already
             pixels = turn_upright(pixels, self.orientation)
         return pixels, profile, (*notes, *self._bits_lost())
@@ -235,7 +250,13 @@ class _Source:
         info = self.image.info if self.image is not None else {}
         names = {"depth_images": "the depth map", "aux": "pictures beside it, such as gain maps"}
         lost = [text for key, text in names.items() if info.get(key)]
-        return [f"all but the first of {pages} pictures in the file", *lost][pages == 1 :]
+        if self._jxl is not None and self._jxl.moving:
+            lost.append("all frames but the first")
+        if pages > 1:
+            lost.append(f"all but the first of {pages} pictures in the file")
+        if len(info.get("sizes", ())) > 1:
+            lost.append("all but the largest of the sizes in the file")
+        return lost
 
     def _content(self, count: int = -1) -> bytes:
         self.file.seek(0)

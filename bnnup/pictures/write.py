@@ -13,7 +13,7 @@ from bnnup.errors import MediaError, reason
 from bnnup.pictures import photoshop
 from bnnup.pictures.animation import Animation
 from bnnup.pictures.fit import check_kind, fit
-from bnnup.pictures.formats import Encoding, Format, format_of, register
+from bnnup.pictures.formats import Encoding, Format, format_of
 from bnnup.pictures.metadata import Info, for_size, with_density_in_exif
 from bnnup.pictures.picture import Picture, from_pixels
 from bnnup.system.files import writing
@@ -74,8 +74,6 @@ def encode(
         image = image.convert("RGBA" if image.mode == "LA" else "RGB")
     if kind.name == "ICO":  # whose encoder would make what sizes it likes
         options["sizes"] = [image.size]
-    if kind.plugin:
-        register(kind.plugin)
     image.save(file, kind.pillow or kind.name, **options, **_for_pillow(info))
 
 

@@ -22,9 +22,9 @@ Name = tuple[str | None, str]  # namespace and local name
 
 TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
-AREA = "http://ns.adobe.com/xmp/sType/Area#"
+AREAS = ("http://ns.adobe.com/xmp/sType/Area#", "http://ns.acdsee.com/sType/Area#")
 DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
-REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 REGION = "http://ns.microsoft.com/photo/1.2/t/Region#"
 CAMERA = "http://ns.google.com/photos/1.0/camera/"
 THUMBNAIL = "the preview in XMP"
@@ -51,13 +51,14 @@ GONE: Mapping[Name, str] = {
     (EXIF, "SubjectLocation"): "where XMP says the subject is",
     ("http://ns.google.com/photos/1.0/camera/", "SpecialTypeID"): "",
 }
+IPTC_LENGTHS = ("rbX", "rbY", "rbW", "rbH", "rbRx")
 WIDTHS = {(EXIF, "PixelXDimension"), (TIFF, "ImageWidth")}
 HEIGHTS = {(EXIF, "PixelYDimension"), (TIFF, "ImageLength")}
 # All that begins a rule here: without any of it in a packet there is nothing to do.
 SIGNS = re.compile(
     rb"Orientation|PixelXDimension|PixelYDimension|ImageWidth|ImageLength|panorama/|sType/Area"
     rb"|sType/Dimensions|t/Region|hdr-gain-map|HDRGainMap|photos/|FocalPlane|Subject"
-    rb"|Thumbnails|HasExtendedXMP"
+    rb"|Thumbnails|HasExtendedXMP|ImageRegion"
 )
 
 
@@ -165,6 +166,8 @@ class _Rewriter(handler.ContentHandler):
             note = FILM
         if note is None and space == PANORAMA and self.change.orientation != 1:
             note = "the panorama's angles, as the picture is turned"
+        if note is None and name == (IPTC, "ImageRegion") and self.change.orientation != 1:
+            note = "IPTC's regions, as the picture is turned"
         if note is None:
             return False
         self.touched = True
@@ -176,7 +179,7 @@ class _Rewriter(handler.ContentHandler):
         """Where rows and columns change places, x and y, width and height do in names."""
         space, local = name
         other = {"x": "y", "y": "x", "w": "h", "h": "w"}.get(local)
-        if not self.change.across or other is None or space not in (AREA, DIMENSIONS):
+        if not self.change.across or other is None or space not in (*AREAS, DIMENSIONS):
             return name
         self.touched = True
         return space, other
@@ -205,8 +208,10 @@ class _Rewriter(handler.ContentHandler):
             return str(round(Fraction(text.strip()) * ratio))
         if space == EXIF and local in ("FocalPlaneXResolution", "FocalPlaneYResolution"):
             return str(Fraction(text.strip()) * (across if "X" in local else down))
-        if space == AREA and local in ("x", "y"):
+        if space in AREAS and local in ("x", "y"):
             return self._placed(local, float(text))
+        if space == IPTC and local in IPTC_LENGTHS and float(text) > 1:  # pixels, not shares
+            return f"{float(text) * (down if local in ('rbY', 'rbH') else across):g}"
         if space == REGION and local == "Rectangle":
             return self._rectangle(*(float(part) for part in text.split(",")))
         return None

@@ -1,0 +1,81 @@
+"""Where the results of what a user names go: of pictures one by one, and of folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnnup.errors import MediaError
+from bnnup.folders.naming import ending_of
+from bnnup.folders.settings import Settings
+from bnnup.folders.tasks import Stream, Task
+from bnnup.pictures import formats
+from bnnup.system import files, paths
+
+
+def name_tasks(
+    sources: Sequence[Path | Stream],
+    output: str | Stream | None,
+    settings: Settings,
+    *,
+    force: bool = False,
+) -> list[Task]:
+    """A task for each picture.
+
+    ``output`` is a stream, a file, or a folder if it is one or ends with a slash: there,
+    results have the names of their inputs. Without it they lie beside them. ValueError for
+    what cannot be meant, MediaError for what cannot be written.
+    """
+    folder = _folder(output)
+    if len(sources) > 1 and output is not None and folder is None:
+        name = output.name if isinstance(output, Stream) else output
+        raise ValueError(f"{name} is no folder, which several pictures need: give one")
+    tasks: list[Task] = []
+    for source in sources:
+        target = _target(source, output, folder, settings)
+        if not isinstance(target, Stream):
+            if settings.format is None:
+                formats.format_of(target)
+            files.check_writable(target, force=force)
+            if target in [task.target for task in tasks]:
+                raise MediaError(f"two results would be {target}; give them folders of their own")
+        tasks.append(Task(source, target))
+    return tasks
+
+
+def _folder(output: str | Stream | None) -> Path | None:
+    """The folder that an output names; one that ends with a slash is made."""
+    if output is None or isinstance(output, Stream):
+        return None
+    path = paths.to_path(output)
+    if paths.is_folder(path):
+        return path
+    if not output.endswith("/"):
+        return None
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _target(
+    source: Path | Stream, output: str | Stream | None, folder: Path | None, settings: Settings
+) -> Path | Stream:
+    if isinstance(output, Stream):
+        return output
+    if output is not None and folder is None:
+        return paths.to_path(output)
+    if isinstance(source, Stream):
+        raise ValueError(f"{source.name} has no name that its result could have: give one")
+    ending = ending_of(source, settings.format)
+    if folder is not None and paths.absolute(folder) != paths.absolute(source.parent):
+        return folder / f"{source.stem}{ending}"
+    return source.with_name(f"{source.stem}_{settings.size.label}{ending}")
+
+
+def place_results(source: Path, output: str | None, settings: Settings, *, several: bool) -> Path:
+    """Where a folder's results go: to ``output``, there in a folder of its name if it is one
+    of several, or beside it. ValueError if it has no name.
+    """
+    whole = source.resolve()
+    if output is not None:
+        return paths.to_path(output) / whole.name if several else paths.to_path(output)
+    if not whole.name:
+        raise ValueError(f"{source} has no name that its results could have: give one")
+    return whole.with_name(f"{whole.name}_{settings.size.label}")
