@@ -1,109 +1,61 @@
-"""What others reach: published scores, and how long their networks take here.
+"""What others reach: published scores, and the networks that can be timed here.
 
-Scores are PSNR in dB on BT.601 luma. FSRCNN: Dong et al., ECCV 2016. SRResNet in full
-precision, BBCU-M and BBCU-L: Xia et al., "Basic Binary Convolution Unit for Binarized
-Image Restoration Network", ICLR 2023. E2FIF: Song et al., IEEE TIP 2023.
+Scores are PSNR in dB on BT.601 luma. BBCU-M and BBCU-L: Xia et al., "Basic Binary
+Convolution Unit for Binarized Image Restoration Network", ICLR 2023. E2FIF: Song et al.,
+IEEE TIP 2023. FSRCNN: Dong et al., ECCV 2016. ECBSR: Zhang et al., "Edge-oriented
+Convolution Block for Real-time Super Resolution on Mobile Devices", ACM MM 2021. ABPN: Du
+et al., "Anchor-based Plain Net for Mobile Image Super-Resolution", CVPR Workshops 2021.
+ETDS: Chao et al., "Equivalent Transformation and Dual Stream Network Construction for
+Mobile Image Super-Resolution", CVPR 2023, whose table has the scores of the last three.
+PAN: Zhao et al., "Efficient Image Super-Resolution Using Pixel Attention", ECCV Workshops
+2020.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
 
-import numpy as np
+from torch import nn
 
-from benchmarks.peers import Call
-
-if TYPE_CHECKING:
-    import torch
+from benchmarks import networks
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """Published scores at a scale; ``prepare(scale, height, width)`` gives the network to be timed.
+    """Published scores by scale, on Set5 and Set14; ``network(scale)`` is what can be timed.
 
-    Binary networks that were only ever simulated in float have no time of their own.
+    Binary networks were only ever simulated in float, and have no time of their own.
     """
 
     name: str
-    scale: int
-    set5: float
-    set14: float | None
-    ops: float | None = None  # as bnnup.model.cost counts, at an input of 320×180
-    prepare: Callable[[int, int, int], Call] | None = None
+    scores: dict[int, tuple[float, float | None]]
+    network: Callable[[int], nn.Module] | None = None
+    ops: dict[int, float] = field(default_factory=dict)  # as cost.count, at 320×180
 
 
-def prepare_fsrcnn(scale: int, height: int, width: int) -> Call:
-    """FSRCNN(56, 12, 4) on luma, random weights: they do not change its time."""
-    from torch import nn
-
-    narrow = [layer for _ in range(4) for layer in (nn.Conv2d(12, 12, 3, padding=1), nn.PReLU(12))]
-    network = nn.Sequential(
-        *(nn.Conv2d(1, 56, 5, padding=2), nn.PReLU(56)),
-        *(nn.Conv2d(56, 12, 1), nn.PReLU(12)),
-        *narrow,
-        *(nn.Conv2d(12, 56, 1), nn.PReLU(56)),
-        nn.ConvTranspose2d(56, 1, 9, stride=scale, padding=4, output_padding=scale - 1),
-    )
-    return _in_float(network, 1, height, width)
-
-
-def prepare_srresnet(scale: int, height: int, width: int) -> Call:
-    """SRResNet in full precision, 16 blocks of 64 channels on RGB, random weights."""
-    import torch
-    from torch import nn
-
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = nn.Conv2d(64, 64, 3, padding=1)
-            self.second = nn.Conv2d(64, 64, 3, padding=1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y: torch.Tensor = x + self.second(self.first(x).relu())
-            return y
-
-    steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
-    enlarge = [
-        layer
-        for step in steps
-        for layer in (nn.Conv2d(64, 64 * step**2, 3, padding=1), nn.PixelShuffle(step), nn.ReLU())
-    ]
-    network = nn.Sequential(
-        *(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU()),
-        *(Block() for _ in range(16)),
-        *enlarge,
-        *(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()),
-        nn.Conv2d(64, 3, 3, padding=1),
-    )
-    return _in_float(network, 3, height, width)
-
-
-def _in_float(network: "torch.nn.Module", channels: int, height: int, width: int) -> Call:
-    """A call of torch in float32 on one core, with the fastest memory layout."""
-    import torch
-
-    torch.set_num_threads(1)
-    network = network.eval().to(memory_format=torch.channels_last)
-    pixels = np.random.default_rng(0).random((1, channels, height, width), np.float32)
-    x = torch.from_numpy(pixels).to(memory_format=torch.channels_last)
-
-    def run() -> object:
-        with torch.inference_mode():
-            return network(x)
-
-    return run
-
-
-ANCHORS = (
-    Anchor("FSRCNN, full precision", 2, 37.00, None, prepare=prepare_fsrcnn),
-    Anchor("E2FIF, SRResNet", 2, 37.50, 32.96),
-    Anchor("BBCU-M", 2, 37.44, 33.04, ops=1.83e9),
-    Anchor("BBCU-L", 2, 37.58, 33.18, ops=18.55e9),
-    Anchor("SRResNet, full precision", 2, 38.00, 33.59, ops=85.4e9, prepare=prepare_srresnet),
-    Anchor("FSRCNN, full precision", 3, 33.16, None, prepare=prepare_fsrcnn),
-    Anchor("FSRCNN, full precision", 4, 30.71, 27.59, prepare=prepare_fsrcnn),
-    Anchor("E2FIF, SRResNet", 4, 31.33, 27.93),
-    Anchor("BBCU-M", 4, 31.54, 28.20, ops=3.95e9),
-    Anchor("BBCU-L", 4, 31.79, 28.38, ops=79.2e9),
-    Anchor("SRResNet, full precision", 4, 32.16, 28.60, ops=146.1e9, prepare=prepare_srresnet),
+BINARY = (
+    Anchor("E2FIF, SRResNet", {2: (37.50, 32.96), 4: (31.33, 27.93)}),
+    Anchor("BBCU-M", {2: (37.44, 33.04), 4: (31.54, 28.20)}, ops={2: 1.83e9, 4: 3.95e9}),
+    Anchor("BBCU-L", {2: (37.58, 33.18), 4: (31.79, 28.38)}, ops={2: 18.55e9, 4: 79.2e9}),
+)
+FULL_PRECISION = (
+    Anchor(
+        "ECBSR-M4C16",
+        {2: (37.18, 32.79), 3: (33.07, 29.53), 4: (30.87, 27.80)},
+        partial(networks.ecbsr, layers=4, channels=16),
+    ),
+    Anchor("ABPN-M4C28", {2: (37.36, 32.96), 4: (31.32, 28.10)}, networks.abpn),
+    Anchor(
+        "ECBSR-M4C32",
+        {2: (37.39, 33.03), 3: (33.56, 29.78)},
+        partial(networks.ecbsr, layers=4, channels=32),
+    ),
+    Anchor("FSRCNN", {2: (37.00, None), 3: (33.16, None), 4: (30.71, 27.59)}, networks.fsrcnn),
+    Anchor(
+        "ECBSR-M6C40",
+        {2: (37.61, 33.18), 4: (31.62, 28.27)},
+        partial(networks.ecbsr, layers=6, channels=40),
+    ),
+    Anchor("ETDS-L", {2: (37.64, 33.24), 3: (33.88, 30.00), 4: (31.69, 28.31)}, networks.etds),
+    Anchor("PAN", {2: (38.00, 33.59), 4: (32.13, 28.61)}, networks.PAN),
 )

@@ -33,12 +33,12 @@ SMALL = 8, 32  # blocks and channels of edsr-small
 LIMITS = {
     "AVX2": (
         {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
-        ["torch fp32"],
+        ["torch fp32", "OpenVINO fp32", "OpenVINO int8"],
         "avx2",
     ),
     "AVX-512 without AMX": (
         {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
-        ["torch fp32", "torch bf16", "OpenVINO bf16", "OpenVINO int8"],
+        ["torch fp32", "torch bf16", "OpenVINO fp32", "OpenVINO bf16", "OpenVINO int8"],
         "avx512",
     ),
 }

@@ -95,12 +95,18 @@ def prepare_onnxruntime(luma: NDArray[np.float32], threads: int) -> Call:
     return lambda: session.run(None, feed)
 
 
-def prepare_openvino(luma: NDArray[np.float32], threads: int, precision: str) -> Call:
+def prepare_openvino(
+    network: "torch.nn.Module",  # noqa: F821
+    luma: NDArray[np.float32],
+    threads: int,
+    precision: str,
+) -> Call:
+    """``network`` in fp32, bf16, or int8, to which it is quantized without training."""
     import openvino
     import torch
 
     model = openvino.convert_model(
-        make_twin(), example_input=torch.from_numpy(luma), input=[luma.shape]
+        network, example_input=torch.from_numpy(luma), input=[luma.shape]
     )
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -110,9 +116,9 @@ def prepare_openvino(luma: NDArray[np.float32], threads: int, precision: str) ->
     if precision == "int8":
         import nncf
 
-        pictures = np.random.default_rng(0).random((8, *luma.shape), np.float32)
+        # Ranges that one picture shows do: the time does not depend on them.
         with contextlib.redirect_stdout(sys.stderr):  # nncf shows its progress
-            model = nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=len(pictures))
+            model = nncf.quantize(model, nncf.Dataset([luma]), subset_size=1)
     else:
         settings["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[precision]
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
@@ -120,17 +126,20 @@ def prepare_openvino(luma: NDArray[np.float32], threads: int, precision: str) ->
     return request.infer
 
 
+def openvino_peer(precision: str) -> Peer:
+    packages = ("torch", "openvino", *(["nncf"] if precision == "int8" else []))
+    return Peer(
+        f"OpenVINO {precision}",
+        packages,
+        lambda x, n: prepare_openvino(make_twin(), x, n, precision),
+    )
+
+
 PEERS = (
     Peer("torch fp32", ("torch",), lambda x, n: prepare_torch(x, n, "float32")),
     Peer("torch bf16", ("torch",), lambda x, n: prepare_torch(x, n, "bfloat16")),
     Peer("ONNX Runtime fp32", ("torch", "onnx", "onnxruntime"), prepare_onnxruntime),
-    Peer("OpenVINO fp32", ("torch", "openvino"), lambda x, n: prepare_openvino(x, n, "fp32")),
-    Peer("OpenVINO bf16", ("torch", "openvino"), lambda x, n: prepare_openvino(x, n, "bf16")),
-    Peer(
-        "OpenVINO int8",
-        ("torch", "openvino", "nncf"),
-        lambda x, n: prepare_openvino(x, n, "int8"),
-    ),
+    *(openvino_peer(precision) for precision in ("fp32", "bf16", "int8")),
 )
 
 
