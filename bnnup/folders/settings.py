@@ -41,6 +41,8 @@ class Settings:
     def fingerprint(self) -> str:
         """A hash of the settings, and of the networks they name."""
         settings = asdict(self) | {"model": None}  # wherever it lies, its content counts
+        if self.background is None:  # as records have it that are older than this choice
+            del settings["background"]
         digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
         for path in self.models().values():
             with suppress(OSError):
