@@ -202,7 +202,7 @@ class _Source:
         try:
             self.image.load()
         except (OSError, ValueError):
-            if self.page is None:
+            if self.page is None or not self.page.is_understood:
                 raise
             pixels, notes = self.page.read()  # compressed as Pillow's library does not know
             return turn_upright(pixels, self.orientation), {}, notes
@@ -325,4 +325,7 @@ def _explaining(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise MediaError(f"{name} does not fit into memory") from error
     except Exception as error:  # decoders raise whatever broken data leads them to
-        raise MediaError(f"cannot read {name}: {reason(error)}") from error
+        said = reason(error)
+        if not any(each.isalpha() for each in said):  # but a number
+            said = f"it is damaged ({type(error).__name__} {said})"
+        raise MediaError(f"cannot read {name}: {said}") from error

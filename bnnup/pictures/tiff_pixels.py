@@ -64,6 +64,11 @@ class Page:
         return 8 if self._page.bitspersample <= 8 else 16
 
     @property
+    def is_understood(self) -> bool:
+        """Whether ``read`` knows what the colours mean."""
+        return self._page.photometric in COLORS
+
+    @property
     def stored_bits(self) -> int:
         return int(self._page.bitspersample)
 

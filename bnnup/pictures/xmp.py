@@ -64,8 +64,8 @@ SIGNS = re.compile(
 
 def orientation(packet: bytes) -> int:
     """The EXIF orientation that XMP states, 1 … 8; 1 where it states none that makes sense."""
-    found = re.search(rb"Orientation\W{1,9}([1-8])\W", packet)
-    return int(found[1]) if found else 1
+    found = re.search(rb":Orientation\W{1,9}([1-8])\W", packet)
+    return int(found[1]) if found and TIFF.encode() in packet else 1
 
 
 def changed(packet: bytes, change: Change) -> tuple[bytes | None, list[str]]:
