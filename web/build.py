@@ -1,0 +1,90 @@
+"""Builds the page: the engine as WebAssembly, the models and the static files, into one folder.
+
+``python web/build.py site/`` needs the compiler in the package ``ziglang``, nothing else.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+HERE = Path(__file__).resolve().parent
+NATIVE = HERE.parent / "bnnup" / "native"
+WEIGHTS = HERE.parent / "weights"
+NETWORKS = ("edsr-small", "edsr")
+
+# What runs in every browser, and what also takes the CPU's own fused multiply-add.
+TARGETS = {"engine": "generic+simd128", "engine-relaxed": "generic+simd128+relaxed_simd"}
+SOURCES = ("wasm", "portable", "avx2", "avx512", "amx", "neon")
+SOURCES += ("dispatch", "network", "plan", "operations", "run")
+# As in the engine's CMakeLists.txt; nothing catches exceptions.
+FLAGS = (
+    *("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    *("-Wall", "-Wextra", "-Werror", "-fexceptions", "-fvisibility=hidden"),
+    *(f"-I{HERE / 'engine' / 'single'}", f"-I{NATIVE}"),
+)
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python web/build.py FOLDER")
+    if not have_compiler():
+        sys.exit("error: no compiler for WebAssembly; pip install ziglang")
+    build_page(Path(sys.argv[1]))
+
+
+def have_compiler() -> bool:
+    return importlib.util.find_spec("ziglang") is not None
+
+
+def build_page(folder: Path) -> None:
+    """All that a host has to serve, in ``folder``."""
+    shutil.copytree(HERE / "page", folder, dirs_exist_ok=True)
+    for network in NETWORKS:
+        for model in WEIGHTS.glob(f"{network}-x[234].safetensors"):
+            shutil.copy(model, folder)
+    for name, target in TARGETS.items():
+        build_program(folder / f"{name}.wasm", target, HERE / "engine" / "face.cpp", reactor=True)
+    write_worker_list(folder)
+
+
+def build_program(path: Path, target: str, source: Path, *, reactor: bool) -> None:
+    """The engine and what calls it; a reactor has no ``main``."""
+    sources = [*(NATIVE / f"{name}.cpp" for name in SOURCES), HERE / "engine" / "exceptions.cpp"]
+    options = [f"-mcpu={target}", *FLAGS]
+    with TemporaryDirectory() as objects:
+        made = [compile_object(file, options, Path(objects)) for file in [*sources, source]]
+        link = ["-s", "-Wl,-z,stack-size=1048576", *(["-mexec-model=reactor"] if reactor else [])]
+        compiler(*options, *link, *made, "-o", str(path))
+
+
+def compile_object(source: Path, options: list[str], folder: Path) -> str:
+    made = folder / f"{source.stem}.o"
+    compiler(*options, "-c", str(source), "-o", str(made))
+    return str(made)
+
+
+def compiler(*arguments: str) -> None:
+    command = [sys.executable, "-m", "ziglang", "c++", "-target", "wasm32-wasi", *arguments]
+    subprocess.run(command, check=True)
+
+
+def write_worker_list(folder: Path) -> None:
+    """Tells the service worker what to keep, and under which name: that of the contents."""
+    names = sorted(p.name for p in folder.iterdir() if p.name != "service-worker.js")
+    digest = sha256()
+    for name in names:
+        digest.update(name.encode() + (folder / name).read_bytes())
+    worker = folder / "service-worker.js"
+    files = json.dumps({"version": digest.hexdigest()[:16], "files": names})
+    worker.write_text(worker.read_text().replace("/* FILES */ null", files))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(Path.home() / ".cache" / "zig"))
+    main()
