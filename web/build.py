@@ -18,8 +18,13 @@ NATIVE = HERE.parent / "bnnup" / "native"
 WEIGHTS = HERE.parent / "weights"
 NETWORKS = ("edsr-small", "edsr")
 
-# What runs in every browser, and what also takes the CPU's own fused multiply-add.
-TARGETS = {"engine": "generic+simd128", "engine-relaxed": "generic+simd128+relaxed_simd"}
+# What runs in every browser; what takes the CPU's own fused multiply-add; and what does
+# without, and so is not exact.
+TARGETS = {
+    "engine": ("-mcpu=generic+simd128",),
+    "engine-relaxed": ("-mcpu=generic+simd128+relaxed_simd",),
+    "engine-fast": ("-mcpu=generic+simd128", "-DBNNUP_FAST"),
+}
 SOURCES = ("wasm", "portable", "avx2", "avx512", "amx", "neon")
 SOURCES += ("dispatch", "network", "plan", "operations", "run")
 # As in the engine's CMakeLists.txt; nothing catches exceptions.
@@ -53,10 +58,10 @@ def build_page(folder: Path) -> None:
     write_worker_list(folder)
 
 
-def build_program(path: Path, target: str, source: Path, *, reactor: bool) -> None:
+def build_program(path: Path, target: tuple[str, ...], source: Path, *, reactor: bool) -> None:
     """The engine and what calls it; a reactor has no ``main``."""
     sources = [*(NATIVE / f"{name}.cpp" for name in SOURCES), HERE / "engine" / "exceptions.cpp"]
-    options = [f"-mcpu={target}", *FLAGS]
+    options = [*target, *FLAGS]
     with TemporaryDirectory() as objects:
         made = [compile_object(file, options, Path(objects)) for file in [*sources, source]]
         link = ["-s", "-Wl,-z,stack-size=1048576", *(["-mexec-model=reactor"] if reactor else [])]

@@ -3,6 +3,7 @@
 // There is no fused multiply-add that every browser has. Where relaxed instructions are
 // compiled in (-mrelaxed-simd) and the CPU fuses what they multiply and add, that is what the
 // kernel takes; otherwise it goes through double precision. Both give the bits of the others.
+// BNNUP_FAST rounds products and sums each, for those who would rather not wait: it does not.
 
 #include "kernel.h"
 
@@ -19,6 +20,11 @@
 namespace bnnup {
 namespace {
 
+#if defined(BNNUP_FAST)
+constexpr const char* NAME = "wasm, fast and not exact";
+#else
+constexpr const char* NAME = "wasm";
+#endif
 constexpr int QUARTERS = LANES / 4;
 constexpr int WORDS = 2;
 constexpr int PIXELS = 4;
@@ -49,6 +55,12 @@ bool supported() {
     return wasm_f32x4_extract_lane(product, 0) == -e * e;
 }
 
+#elif defined(BNNUP_FAST)
+
+bool supported() { return true; }
+
+inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
+
 #else
 
 bool supported() { return true; }
@@ -61,7 +73,7 @@ inline v128_t add_to_odd(v128_t a, v128_t b) {
     const v128_t sum = wasm_f64x2_add(a, b);
     const v128_t of_b = wasm_f64x2_sub(sum, a), of_a = wasm_f64x2_sub(sum, of_b);
     const v128_t rest = wasm_f64x2_add(wasm_f64x2_sub(a, of_a), wasm_f64x2_sub(b, of_b));
-    const v128_t inexact = wasm_f64x2_ne(rest, wasm_f64x2_const_splat(0));
+    const v128_t inexact = wasm_f64x2_gt(wasm_f64x2_abs(rest), wasm_f64x2_const_splat(0));
     const v128_t even = wasm_i64x2_sub(
         wasm_v128_and(sum, wasm_i64x2_const_splat(1)), wasm_i64x2_const_splat(1));
     // One step towards the rest: away from zero where their signs are the same.
@@ -72,26 +84,16 @@ inline v128_t add_to_odd(v128_t a, v128_t b) {
 
 // a * b is exact in double precision; only a sum halfway between two floats, or below the
 // normal ones, may be rounded twice to something else.
-inline v128_t suspicious(v128_t sum) {
+inline v128_t doubtful(v128_t sum) {
     const v128_t rest = wasm_v128_and(sum, wasm_i64x2_const_splat(0x1fffffff));
+    const v128_t halfway = wasm_i64x2_eq(rest, wasm_i64x2_const_splat(0x10000000));
     const v128_t small = wasm_f64x2_lt(wasm_f64x2_abs(sum), wasm_f64x2_const_splat(0x1p-126));
-    return wasm_v128_or(wasm_i64x2_eq(rest, wasm_i64x2_const_splat(0x10000000)), small);
+    const v128_t zero = wasm_f64x2_eq(sum, wasm_f64x2_const_splat(0));
+    return wasm_v128_or(halfway, wasm_v128_andnot(small, zero));
 }
 
+inline v128_t wide(v128_t v) { return wasm_f64x2_promote_low_f32x4(v); }
 inline v128_t high(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
-
-inline v128_t fused(v128_t a, v128_t b, v128_t c) {
-    const auto wide = [](v128_t v) { return wasm_f64x2_promote_low_f32x4(v); };
-    const v128_t p = wasm_f64x2_mul(wide(a), wide(b)), q = wasm_f64x2_mul(wide(high(a)), wide(high(b)));
-    const v128_t r = wide(c), s = wide(high(c));
-    v128_t low = wasm_f64x2_add(p, r), top = wasm_f64x2_add(q, s);
-    if (__builtin_expect(wasm_v128_any_true(wasm_v128_or(suspicious(low), suspicious(top))), 0)) {
-        low = add_to_odd(p, r);
-        top = add_to_odd(q, s);
-    }
-    return wasm_i64x2_shuffle(
-        wasm_f32x4_demote_f64x2_zero(low), wasm_f32x4_demote_f64x2_zero(top), 0, 2);
-}
 
 #endif
 
@@ -120,8 +122,32 @@ inline Vec add(Vec a, Vec b) {
 inline Vec multiply(Vec a, Vec b) {
     return each([&](int i) { return wasm_f32x4_mul(a.quarter[i], b.quarter[i]); });
 }
-inline Vec multiply_add(Vec a, Vec b, Vec c) {
-    return each([&](int i) { return fused(a.quarter[i], b.quarter[i], c.quarter[i]); });
+template <int COUNT = QUARTERS>
+[[gnu::always_inline]] inline Vec multiply_add(Vec a, Vec b, Vec c) {
+#if defined(__wasm_relaxed_simd__) || defined(BNNUP_FAST)
+    for (int i = 0; i < COUNT; ++i) c.quarter[i] = fused(a.quarter[i], b.quarter[i], c.quarter[i]);
+    return c;
+#else
+    v128_t product[2 * COUNT], addend[2 * COUNT], sum[2 * COUNT], doubt = wasm_i64x2_const_splat(0);
+    for (int i = 0; i < 2 * COUNT; ++i) {
+        const auto half = [&](const Vec& v) {
+            return wide(i % 2 ? high(v.quarter[i / 2]) : v.quarter[i / 2]);
+        };
+        product[i] = wasm_f64x2_mul(half(a), half(b));
+        addend[i] = half(c);
+        sum[i] = wasm_f64x2_add(product[i], addend[i]);
+        doubt = wasm_v128_or(doubt, doubtful(sum[i]));
+    }
+    if (__builtin_expect(wasm_v128_any_true(doubt), 0)) {
+        for (int i = 0; i < 2 * COUNT; ++i) sum[i] = add_to_odd(product[i], addend[i]);
+    }
+    for (int i = 0; i < COUNT; ++i) {
+        c.quarter[i] = wasm_i64x2_shuffle(
+            wasm_f32x4_demote_f64x2_zero(sum[2 * i]), wasm_f32x4_demote_f64x2_zero(sum[2 * i + 1]),
+            0, 2);
+    }
+    return c;
+#endif
 }
 inline Mask negative(Vec v) {
     const v128_t zero = wasm_f32x4_const_splat(0);
@@ -234,11 +260,49 @@ uint64_t spin(long rounds, uint64_t seed) {
 #include "blocks.inc"
 #include "rows.inc"
 
+// Vectors hold four channels, so that of a group with fewer only some need summing: those of
+// a tail, which are scale^2.
+template <int COUNT, int FILLED>
+inline void convolve_few(const FullWeights& op, const float* const* rows, int x, float* out) {
+    const float* weight = op.weight.data();
+    Vec sum[COUNT];
+    for (int i = 0; i < COUNT; ++i) sum[i] = load(op.bias.data());
+    for (int ky = 0; ky < 3; ++ky) {
+        const float* in = rows[ky] + (ptrdiff_t(x) - 1) * op.in;
+        for (int k = 0; k < op.in; ++k, ++in, weight += 3 * LANES) {
+            for (int kx = 0; kx < 3; ++kx) {
+                const Vec w = load(weight + kx * LANES);
+                for (int i = 0; i < COUNT; ++i) {
+                    sum[i] = multiply_add<FILLED>(broadcast(in[(i + kx) * op.in]), w, sum[i]);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < COUNT; ++i) store_some(out + (size_t(x) + i) * op.out, sum[i], op.out);
+}
+
+template <int FILLED>
+inline void convolve_few(const FullWeights& op, const float* const* rows, int width, float* out) {
+    int x = 0;
+    for (; x + PIXELS <= width; x += PIXELS) convolve_few<PIXELS, FILLED>(op, rows, x, out);
+    for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
+}
+
+void convolution_by_fours(
+    const FullWeights& op, const float* const* rows, int width, float* out) {
+    if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
+    switch ((op.out + 3) / 4) {
+        case 1: return convolve_few<1>(op, rows, width, out);
+        case 2: return convolve_few<2>(op, rows, width, out);
+        default: return convolve_few<3>(op, rows, width, out);
+    }
+}
+
 }  // namespace
 
 const Kernel wasm = {
-    "wasm", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
+    NAME, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
+    convolution_by_fours, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
 };
 
 }  // namespace bnnup
