@@ -3,6 +3,7 @@
 ``python web/build.py site/`` needs the compiler in the package ``ziglang``, nothing else.
 """
 
+import gzip
 import importlib.util
 import json
 import os
@@ -25,7 +26,7 @@ TARGETS = {
     "engine-relaxed": ("-mcpu=generic+simd128+relaxed_simd",),
     "engine-fast": ("-mcpu=generic+simd128", "-DBNNUP_FAST"),
 }
-SOURCES = ("wasm", "portable", "avx2", "avx512", "amx", "neon")
+SOURCES = ("wasm", "avx2", "avx512", "amx", "neon")
 SOURCES += ("dispatch", "network", "plan", "operations", "run")
 # As in the engine's CMakeLists.txt; nothing catches exceptions.
 FLAGS = (
@@ -52,20 +53,30 @@ def build_page(folder: Path) -> None:
     shutil.copytree(HERE / "page", folder, dirs_exist_ok=True)
     for network in NETWORKS:
         for model in WEIGHTS.glob(f"{network}-x[234].safetensors"):
-            shutil.copy(model, folder)
-    for name, target in TARGETS.items():
-        build_program(folder / f"{name}.wasm", target, HERE / "engine" / "face.cpp", reactor=True)
+            write_compressed(folder, model)
+    with TemporaryDirectory() as made:
+        for name, target in TARGETS.items():
+            program = Path(made) / f"{name}.wasm"
+            build_program(program, target, [HERE / "engine" / "face.cpp"], "-mexec-model=reactor")
+            write_compressed(folder, program)
     write_worker_list(folder)
 
 
-def build_program(path: Path, target: tuple[str, ...], source: Path, *, reactor: bool) -> None:
-    """The engine and what calls it; a reactor has no ``main``."""
+def write_compressed(folder: Path, file: Path) -> None:
+    """Not every host compresses what it serves."""
+    (folder / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
+
+
+def build_program(
+    path: Path, target: tuple[str, ...], callers: list[Path], *link: str
+) -> None:
+    """The engine and the sources that call it."""
     sources = [*(NATIVE / f"{name}.cpp" for name in SOURCES), HERE / "engine" / "exceptions.cpp"]
     options = [*target, *FLAGS]
     with TemporaryDirectory() as objects:
-        made = [compile_object(file, options, Path(objects)) for file in [*sources, source]]
-        link = ["-s", "-Wl,-z,stack-size=1048576", *(["-mexec-model=reactor"] if reactor else [])]
-        compiler(*options, *link, *made, "-o", str(path))
+        made = [compile_object(file, options, Path(objects)) for file in [*sources, *callers]]
+        stack = "-Wl,-z,stack-size=1048576"
+        compiler(*options, "-s", stack, *link, *made, "-o", str(path))
 
 
 def compile_object(source: Path, options: list[str], folder: Path) -> str:
@@ -86,7 +97,8 @@ def write_worker_list(folder: Path) -> None:
     for name in names:
         digest.update(name.encode() + (folder / name).read_bytes())
     worker = folder / "service-worker.js"
-    files = json.dumps({"version": digest.hexdigest()[:16], "files": names})
+    kept = [name for name in names if not name.endswith(".wasm.gz")]  # one of which it needs
+    files = json.dumps({"version": digest.hexdigest()[:16], "files": kept})
     worker.write_text(worker.read_text().replace("/* FILES */ null", files))
 
 

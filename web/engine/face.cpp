@@ -7,6 +7,10 @@
 
 #include "run.h"
 
+namespace bnnup {
+const Kernel portable = {"portable", [] { return false; }};  // there is always the one for WebAssembly
+}
+
 #define EXPORT(name) extern "C" __attribute__((export_name(#name)))
 
 namespace bnnup {

@@ -24,20 +24,30 @@ function fetchOnce(name, read) {
   return fetched.get(name);
 }
 
-const compile = async (response) => WebAssembly.compile(await response.arrayBuffer());
+// Hosts may undo the compression on the way.
+async function unpack(response) {
+  const bytes = await response.arrayBuffer();
+  const [first, second] = new Uint8Array(bytes);
+  if (first !== 0x1f || second !== 0x8b) return bytes;
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+const compile = async (response) => WebAssembly.compile(await unpack(response));
 
 /** Fetches and compiles what a first picture will need. */
-export function prepare(network, scale) {
+export function prepare(network, scale, fast = false) {
   return Promise.all([
-    fetchOnce(engineFile(), compile),
-    fetchOnce(`${network}-x${scale}.safetensors`, (response) => response.arrayBuffer()),
+    fetchOnce(engineFile(fast), compile),
+    fetchOnce(`${network}-x${scale}.safetensors.gz`, unpack),
   ]);
 }
 
 /** Several engines of one network; cancel ends them at once, and they start anew when needed. */
 export class Crew {
   #workers = [];
-  #network = "";
+  #module;
+  #model;
   #cancel = () => {};
 
   constructor(size = navigator.hardwareConcurrency || 2) {
@@ -48,19 +58,25 @@ export class Crew {
    * { width, height, channels, samples } to the same, with `strips` of rows in place of samples:
    * each { top, rows, samples }. progress(done, all): input pixels. Rejects with Cancelled.
    */
-  async enlarge(picture, network, scale, progress = () => {}) {
-    const files = prepare(network, scale);
+  async enlarge(picture, network, scale, { fast = false, progress = () => {} } = {}) {
+    const files = prepare(network, scale, fast);
     const cancelled = new Promise((_, reject) => {
       this.#cancel = () => reject(new Cancelled("cancelled"));
     });
     cancelled.catch(() => {});
     try {
       const [module, model] = await Promise.race([files, cancelled]);
-      return await Promise.race([this.#run(picture, module, model, network, progress), cancelled]);
+      return await Promise.race([this.#run(picture, module, model, progress), cancelled]);
     } catch (error) {
       this.dismiss();
       throw error;
     }
+  }
+
+  /** Starts the workers before there is work. */
+  async warm(network, scale) {
+    const files = await prepare(network, scale).catch(() => null); // said when there is work
+    if (files && !this.#workers.length) await this.#hire(this.size, ...files);
   }
 
   cancel() {
@@ -73,7 +89,7 @@ export class Crew {
     this.#workers = [];
   }
 
-  async #run(picture, module, file, network, progress) {
+  async #run(picture, module, file, progress) {
     const { scale, halo: reach } = readModel(file);
     const halo = Math.max(reach, MARGIN);
     const { width, height, channels } = picture;
@@ -89,14 +105,14 @@ export class Crew {
         progress(done, width * height);
       }
     };
-    const workers = await this.#hire(Math.min(this.size, tiles.length), module, file, network + scale);
+    const workers = await this.#hire(Math.min(this.size, tiles.length), module, file);
     await Promise.all(workers.map(next));
     return result;
   }
 
-  async #hire(count, module, model, network) {
-    if (network !== this.#network) this.dismiss();
-    this.#network = network;
+  async #hire(count, module, model) {
+    if (module !== this.#module || model !== this.#model) this.dismiss();
+    [this.#module, this.#model] = [module, model];
     const missing = Math.max(count - this.#workers.length, 0);
     const hired = Array.from({ length: missing }, () => new Worker("worker.js", { type: "module" }));
     this.#workers.push(...hired);
@@ -105,12 +121,15 @@ export class Crew {
   }
 }
 
+// One question at a time: the answer to the one before comes first.
 function ask(worker, message, moved) {
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
-    worker.onerror = (event) => reject(new Error(event.message || "a worker could not be started"));
-    worker.postMessage(message, moved ? [moved.buffer] : []);
-  });
+  const put = () =>
+    new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
+      worker.onerror = (event) => reject(new Error(event.message || "a worker could not be started"));
+      worker.postMessage(message, moved ? [moved.buffer] : []);
+    });
+  return (worker.asked = worker.asked ? worker.asked.then(put, put) : put());
 }
 
 function newResult({ width, height, channels, samples, info }, scale, tiles) {

@@ -9,9 +9,18 @@ const PROBE = new Uint8Array([
   11,
 ]);
 
-/** The file of the fastest engine that computes the right bits in this browser. */
-export function engineFile() {
-  return fuses() ? "engine-relaxed.wasm" : "engine.wasm";
+/** The file of the fastest engine that computes the right bits in this browser, or, where that
+ * takes its time, of one that does not quite. */
+export function engineFile(fast = false) {
+  if (isQuick()) return "engine-relaxed.wasm.gz";
+  return fast ? "engine-fast.wasm.gz" : "engine.wasm.gz";
+}
+
+let fused;
+
+/** Whether this browser multiplies and adds in one step, so that exactness costs nothing. */
+export function isQuick() {
+  return (fused ??= fuses());
 }
 
 function fuses() {
