@@ -1,6 +1,7 @@
 """Builds the page: the engine as WebAssembly, the models and the static files, into one folder.
 
-``python web/build.py site/`` needs the compiler in the package ``ziglang``, nothing else.
+``python web/build.py site/`` needs the compiler in the package ``ziglang``, nothing else. With
+``--tests`` it builds the engine's own tests instead, for ``test/kernels.mjs``.
 """
 
 import gzip
@@ -37,11 +38,13 @@ FLAGS = (
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit("usage: python web/build.py FOLDER")
+    *options, folder = sys.argv[1:] or [""]
+    if not folder or options not in ([], ["--tests"]):
+        sys.exit("usage: python web/build.py [--tests] FOLDER")
     if not have_compiler():
         sys.exit("error: no compiler for WebAssembly; pip install ziglang")
-    build_page(Path(sys.argv[1]))
+    build = build_tests if options else build_page
+    build(Path(folder))
 
 
 def have_compiler() -> bool:
@@ -60,6 +63,13 @@ def build_page(folder: Path) -> None:
             build_program(program, target, [HERE / "engine" / "face.cpp"], "-mexec-model=reactor")
             write_compressed(folder, program)
     write_worker_list(folder)
+
+
+def build_tests(folder: Path) -> None:
+    """test.wasm and test-relaxed.wasm."""
+    callers = [NATIVE / "portable.cpp", NATIVE / "test" / "test.cpp"]
+    for name, target in (("test", "engine"), ("test-relaxed", "engine-relaxed")):
+        build_program(folder / f"{name}.wasm", TARGETS[target], callers)
 
 
 def write_compressed(folder: Path, file: Path) -> None:

@@ -40,7 +40,11 @@ function take(files) {
   complain("");
   const added = [...files].map((file) => ({ file, state: "waiting", progress: 0 }));
   if (!added.length) return;
-  for (const item of added) item.entry = showEntry(item, { pick: select, remove });
+  const pick = (item) => {
+    select(item);
+    $("stage").scrollIntoView({ block: "nearest" }); // on phones, it may be out of sight
+  };
+  for (const item of added) item.entry = showEntry(item, { pick, remove });
   items.push(...added);
   if (!selected) select(added[0]);
   refresh();

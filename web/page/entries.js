@@ -4,7 +4,10 @@ import { toRgba } from "./picture.js";
 
 const $ = (id) => document.getElementById(id);
 const sizeOf = ({ width, height }) => `${width} × ${height}`;
-const megapixels = ({ width, height }) => `${((width * height) / 1e6).toFixed(1)} MP`;
+const megapixels = ({ width, height }) => {
+  const millions = (width * height) / 1e6;
+  return `${millions.toFixed(millions < 1 ? 2 : 1)} MP`;
+};
 
 /** Makes or brings up to date an item's line of the list; returns its element. */
 export function showEntry(item, { pick, remove } = {}, current = false) {

@@ -13,6 +13,7 @@ export class Viewer {
   #onZoom;
   #before = null; // an OffscreenCanvas
   #after = null; // { width, height, channels, strips, overview }
+  #clear = false; // whether there is transparency
   #view = { zoom: 1, x: 0, y: 0 }; // screen pixels a pixel; the pixel in the middle
   #fits = true;
   #pointers = new Map();
@@ -31,7 +32,7 @@ export class Viewer {
       ["pointerup", this.#up], ["pointercancel", this.#up],
     ]) stage.addEventListener(name, listener.bind(this));
     canvas.addEventListener("dblclick", () => (this.#fits ? this.setZoom(1) : this.fit()));
-    new ResizeObserver(() => this.#resize()).observe(stage);
+    new ResizeObserver(() => this.#resize()).observe(canvas);
   }
 
   /** Shows a picture { width, height, channels, samples }, and what became of it, if anything. */
@@ -40,6 +41,7 @@ export class Viewer {
     const same = size(this.#after ?? this.#before) === size(result ?? picture);
     this.#before = picture && (picture.preview ??= paint(picture));
     this.#after = result ?? null;
+    this.#clear = picture?.channels % 2 === 0;
     this.#divider.hidden = this.#slider.hidden = !result;
     if (same && !this.#fits) this.#draw();
     else this.fit();
@@ -88,8 +90,9 @@ export class Viewer {
 
   #resize() {
     const { clientWidth, clientHeight } = this.#canvas;
-    this.#canvas.width = Math.max(Math.round(clientWidth * devicePixelRatio), 1);
-    this.#canvas.height = Math.max(Math.round(clientHeight * devicePixelRatio), 1);
+    if (!clientWidth) return; // hidden
+    this.#canvas.width = Math.round(clientWidth * devicePixelRatio);
+    this.#canvas.height = Math.round(clientHeight * devicePixelRatio);
     if (this.#fits) this.fit();
     else this.#draw();
   }
@@ -183,6 +186,7 @@ export class Viewer {
     const { width, height } = this.#canvas;
     context.clearRect(0, 0, width, height);
     if (!this.#before) return;
+    if (this.#clear) this.#drawSquares(context);
     const split = this.#after ? this.#split() : width;
     context.save();
     context.beginPath();
@@ -205,6 +209,23 @@ export class Viewer {
     };
   }
 
+  // What shows through where the picture does not cover it.
+  #drawSquares(context) {
+    const { left, top, width, height } = this.#target();
+    const side = 12 * devicePixelRatio;
+    const [x, y] = [Math.max(left, 0), Math.max(top, 0)];
+    const [right, bottom] = [
+      Math.min(left + width, this.#canvas.width), Math.min(top + height, this.#canvas.height),
+    ];
+    context.fillStyle = "#8886";
+    for (let row = 0; y + row * side < bottom; row++) {
+      for (let column = row % 2; x + column * side < right; column += 2) {
+        const [u, v] = [x + column * side, y + row * side];
+        context.fillRect(u, v, Math.min(side, right - u), Math.min(side, bottom - v));
+      }
+    }
+  }
+
   #drawWhole(context, image) {
     const { left, top, width, height } = this.#target();
     context.imageSmoothingEnabled = true;
@@ -220,7 +241,6 @@ export class Viewer {
     context.beginPath();
     context.rect(split, 0, this.#canvas.width - split, this.#canvas.height);
     context.clip();
-    context.clearRect(split, 0, this.#canvas.width - split, this.#canvas.height);
     if (!strips || zoom < (0.75 * overview.width) / width) this.#drawWhole(context, overview);
     else {
       const bound = (value, most) => Math.min(Math.max(value, 0), most);
