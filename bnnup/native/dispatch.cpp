@@ -6,7 +6,7 @@ namespace bnnup {
 namespace {
 
 // The fastest first; each answers for CPU and operating system together.
-const Kernel* const TABLE[] = {&amx, &avx512, &avx2, &neon, &portable};
+const Kernel* const TABLE[] = {&amx, &avx512, &avx2, &neon, &wasm, &portable};
 
 }  // namespace
 

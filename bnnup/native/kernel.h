@@ -132,6 +132,7 @@ extern const Kernel avx2;
 extern const Kernel amx;
 extern const Kernel avx512;
 extern const Kernel neon;
+extern const Kernel wasm;
 
 // Names of the kernels that this machine runs, the fastest first.
 std::vector<std::string> kernels();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds and runs the engine's own tests: once with AddressSanitizer and
 # UndefinedBehaviorSanitizer, once with ThreadSanitizer, and, where the cross compiler and the emulator are
-# installed (Debian: g++-aarch64-linux-gnu qemu-user), once for AArch64. The checksums
-# of all runs must be the same.
+# installed (Debian: g++-aarch64-linux-gnu qemu-user), once for AArch64, and with node and the
+# package ziglang for WebAssembly. The checksums of all runs must be the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,4 +29,23 @@ if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/
   fi
 else
   echo "AArch64: skipped, for lack of aarch64-linux-gnu-g++ or qemu-aarch64"
+fi
+
+if command -v node >/dev/null && python3 -c "import ziglang" 2>/dev/null; then
+  python3 ../../web/build.py --tests "$build"
+  relaxed=
+  if node --experimental-wasm-relaxed-simd -e 0 2>/dev/null; then
+    relaxed=--experimental-wasm-relaxed-simd  # which later versions of node have by default
+  fi
+  for program in test test-relaxed; do
+    # shellcheck disable=SC2086
+    wasm=$(node --no-warnings $relaxed ../../web/test/kernels.mjs "$build/$program.wasm")
+    echo "WebAssembly, $program: $wasm"
+    if [ "${wasm##* }" != "${native##* }" ]; then
+      echo "WebAssembly computes other numbers" >&2
+      exit 1
+    fi
+  done
+else
+  echo "WebAssembly: skipped, for lack of node or the package ziglang"
 fi

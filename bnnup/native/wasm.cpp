@@ -1,0 +1,316 @@
+// WebAssembly with 128-bit vectors.
+//
+// There is no fused multiply-add that every browser has. Where relaxed instructions are
+// compiled in (-mrelaxed-simd) and the CPU fuses what they multiply and add, that is what the
+// kernel takes; otherwise it goes through double precision. Both give the bits of the others.
+// BNNUP_FAST rounds products and sums each, for those who would rather not wait: it does not.
+
+#include "kernel.h"
+
+#if defined(__wasm_simd128__)
+
+#include <wasm_simd128.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "nines.h"
+
+namespace bnnup {
+namespace {
+
+#if defined(BNNUP_FAST)
+constexpr const char* NAME = "wasm, fast and not exact";
+#else
+constexpr const char* NAME = "wasm";
+#endif
+constexpr int QUARTERS = LANES / 4;
+constexpr int WORDS = 2;
+constexpr int PIXELS = 4;
+constexpr int DOTS = 1;
+
+struct Vec {
+    v128_t quarter[QUARTERS];
+};
+using Ints = Vec;
+using Mask = Vec;
+
+template <class F>
+[[gnu::always_inline]] inline Vec each(F f) {
+    Vec v;
+    for (int i = 0; i < QUARTERS; ++i) v.quarter[i] = f(i);
+    return v;
+}
+
+#if defined(__wasm_relaxed_simd__)
+
+inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_madd(a, b, c); }
+
+// (1 + e) (1 - e) - 1 is -e^2, and 0 where the product is rounded first.
+bool supported() {
+    volatile float e = 1.0f / 4096;
+    const v128_t product = fused(
+        wasm_f32x4_splat(1 + e), wasm_f32x4_splat(1 - e), wasm_f32x4_splat(-1.0f));
+    return wasm_f32x4_extract_lane(product, 0) == -e * e;
+}
+
+#elif defined(BNNUP_FAST)
+
+bool supported() { return true; }
+
+inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
+
+#else
+
+bool supported() { return true; }
+
+// The exact sum of a and b, of which a double cannot hold all bits, as the double whose last
+// bit tells that something is missing. What is rounded once more, to fewer bits, then is as if
+// it had been rounded once (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums:
+// proved algorithms using rounding to odd", IEEE TC 2008).
+inline v128_t add_to_odd(v128_t a, v128_t b) {
+    const v128_t sum = wasm_f64x2_add(a, b);
+    const v128_t of_b = wasm_f64x2_sub(sum, a), of_a = wasm_f64x2_sub(sum, of_b);
+    const v128_t rest = wasm_f64x2_add(wasm_f64x2_sub(a, of_a), wasm_f64x2_sub(b, of_b));
+    const v128_t inexact = wasm_f64x2_gt(wasm_f64x2_abs(rest), wasm_f64x2_const_splat(0));
+    const v128_t even = wasm_i64x2_sub(
+        wasm_v128_and(sum, wasm_i64x2_const_splat(1)), wasm_i64x2_const_splat(1));
+    // One step towards the rest: away from zero where their signs are the same.
+    const v128_t step = wasm_v128_or(
+        wasm_i64x2_shr(wasm_v128_xor(sum, rest), 63), wasm_i64x2_const_splat(1));
+    return wasm_i64x2_add(sum, wasm_v128_and(step, wasm_v128_and(inexact, even)));
+}
+
+// a * b is exact in double precision; only a sum halfway between two floats, or below the
+// normal ones, may be rounded twice to something else.
+inline v128_t doubtful(v128_t sum) {
+    const v128_t rest = wasm_v128_and(sum, wasm_i64x2_const_splat(0x1fffffff));
+    const v128_t halfway = wasm_i64x2_eq(rest, wasm_i64x2_const_splat(0x10000000));
+    const v128_t small = wasm_f64x2_lt(wasm_f64x2_abs(sum), wasm_f64x2_const_splat(0x1p-126));
+    const v128_t zero = wasm_f64x2_eq(sum, wasm_f64x2_const_splat(0));
+    return wasm_v128_or(halfway, wasm_v128_andnot(small, zero));
+}
+
+inline v128_t wide(v128_t v) { return wasm_f64x2_promote_low_f32x4(v); }
+inline v128_t high(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
+
+#endif
+
+inline Vec load(const float* p) {
+    return each([=](int i) { return wasm_v128_load(p + 4 * i); });
+}
+inline Vec load(const float* p, int n) {
+    float lanes[LANES] = {};
+    std::memcpy(lanes, p, n * sizeof(float));
+    return load(lanes);
+}
+inline void store(float* p, Vec v) {
+    for (int i = 0; i < QUARTERS; ++i) wasm_v128_store(p + 4 * i, v.quarter[i]);
+}
+inline void store(float* p, Vec v, int n) {
+    float lanes[LANES];
+    store(lanes, v);
+    std::memcpy(p, lanes, n * sizeof(float));
+}
+inline Vec broadcast(float x) {
+    return each([=](int) { return wasm_f32x4_splat(x); });
+}
+inline Vec add(Vec a, Vec b) {
+    return each([&](int i) { return wasm_f32x4_add(a.quarter[i], b.quarter[i]); });
+}
+inline Vec multiply(Vec a, Vec b) {
+    return each([&](int i) { return wasm_f32x4_mul(a.quarter[i], b.quarter[i]); });
+}
+template <int COUNT = QUARTERS>
+[[gnu::always_inline]] inline Vec multiply_add(Vec a, Vec b, Vec c) {
+#if defined(__wasm_relaxed_simd__) || defined(BNNUP_FAST)
+    for (int i = 0; i < COUNT; ++i) c.quarter[i] = fused(a.quarter[i], b.quarter[i], c.quarter[i]);
+    return c;
+#else
+    v128_t product[2 * COUNT], addend[2 * COUNT], sum[2 * COUNT], doubt = wasm_i64x2_const_splat(0);
+    for (int i = 0; i < 2 * COUNT; ++i) {
+        const auto half = [&](const Vec& v) {
+            return wide(i % 2 ? high(v.quarter[i / 2]) : v.quarter[i / 2]);
+        };
+        product[i] = wasm_f64x2_mul(half(a), half(b));
+        addend[i] = half(c);
+        sum[i] = wasm_f64x2_add(product[i], addend[i]);
+        doubt = wasm_v128_or(doubt, doubtful(sum[i]));
+    }
+    if (__builtin_expect(wasm_v128_any_true(doubt), 0)) {
+        for (int i = 0; i < 2 * COUNT; ++i) sum[i] = add_to_odd(product[i], addend[i]);
+    }
+    for (int i = 0; i < COUNT; ++i) {
+        c.quarter[i] = wasm_i64x2_shuffle(
+            wasm_f32x4_demote_f64x2_zero(sum[2 * i]), wasm_f32x4_demote_f64x2_zero(sum[2 * i + 1]),
+            0, 2);
+    }
+    return c;
+#endif
+}
+inline Mask negative(Vec v) {
+    const v128_t zero = wasm_f32x4_const_splat(0);
+    return each([&](int i) { return wasm_f32x4_lt(v.quarter[i], zero); });
+}
+inline Vec select(Mask m, Vec a, Vec b) {
+    return each([&](int i) {
+        return wasm_v128_bitselect(a.quarter[i], b.quarter[i], m.quarter[i]);
+    });
+}
+inline unsigned bits(Mask m) {
+    const v128_t low = wasm_i16x8_narrow_i32x4(m.quarter[0], m.quarter[1]);
+    const v128_t top = wasm_i16x8_narrow_i32x4(m.quarter[2], m.quarter[3]);
+    return wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(low, top));
+}
+inline Vec to_floats(Ints v) {
+    return each([&](int i) { return wasm_f32x4_convert_i32x4(v.quarter[i]); });
+}
+
+#include "nines.inc"
+
+// Set bits of the products of four channels, bytes of the even ones and of the odd ones.
+struct Counts {
+    v128_t even, odd;
+};
+
+inline v128_t load_words(const uint64_t* p) { return wasm_v128_load(p); }
+inline v128_t broadcast(const uint64_t* p) { return wasm_v128_load64_splat(p); }
+
+inline v128_t carry(v128_t x, v128_t p, v128_t q, const uint64_t* w) {
+    p = wasm_v128_xor(p, load_words(w + WORDS));
+    q = wasm_v128_xor(q, load_words(w + 2 * WORDS));
+    x = wasm_v128_xor(x, load_words(w));
+    return wasm_v128_xor(wasm_v128_and(p, q), x);
+}
+
+// Sums of bytes, in 32-bit lanes, two to a channel.
+inline v128_t widen(v128_t bytes) {
+    return wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(bytes));
+}
+
+inline Counts add_bytes(Counts sums, v128_t even, v128_t odd) {
+    return {wasm_i32x4_add(sums.even, widen(even)), wasm_i32x4_add(sums.odd, widen(odd))};
+}
+
+inline Counts count(const uint64_t* weight, const uint64_t* a, int terms) {
+    const size_t odd = size_t(operands(terms)) * WORDS;
+    Counts sums{wasm_i32x4_const_splat(0), wasm_i32x4_const_splat(0)};
+    for (; terms >= NINE; terms -= NINE) {
+        v128_t even_twos = wasm_i32x4_const_splat(0), odd_twos = even_twos;
+        for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
+            const v128_t x = broadcast(a), p = broadcast(a + BLOCK), q = broadcast(a + 2 * BLOCK);
+            even_twos = wasm_i8x16_add(even_twos, wasm_i8x16_popcnt(carry(x, p, q, weight)));
+            odd_twos = wasm_i8x16_add(odd_twos, wasm_i8x16_popcnt(carry(x, p, q, weight + odd)));
+        }
+        const v128_t x = broadcast(a);
+        const v128_t even_ones = wasm_i8x16_popcnt(wasm_v128_xor(x, load_words(weight)));
+        const v128_t odd_ones = wasm_i8x16_popcnt(wasm_v128_xor(x, load_words(weight + odd)));
+        // At most 72 a byte.
+        sums = add_bytes(
+            sums, wasm_i8x16_add(wasm_i8x16_add(even_twos, even_twos), even_ones),
+            wasm_i8x16_add(wasm_i8x16_add(odd_twos, odd_twos), odd_ones));
+        weight += WORDS;
+        a += BLOCK;
+    }
+    if (terms == 0) return sums;
+    v128_t even_bytes = wasm_i32x4_const_splat(0), odd_bytes = even_bytes;  // at most 64 a byte
+    for (; terms > 0; --terms, weight += WORDS, a += BLOCK) {
+        const v128_t x = broadcast(a);
+        const v128_t even = wasm_v128_xor(x, load_words(weight));
+        const v128_t odd_product = wasm_v128_xor(x, load_words(weight + odd));
+        even_bytes = wasm_i8x16_add(even_bytes, wasm_i8x16_popcnt(even));
+        odd_bytes = wasm_i8x16_add(odd_bytes, wasm_i8x16_popcnt(odd_product));
+    }
+    return add_bytes(sums, even_bytes, odd_bytes);
+}
+
+template <int COUNT>
+[[gnu::always_inline]] inline void dots(
+    const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
+    const int terms = op.terms();
+    const size_t four = size_t(operands(terms)) * 2 * WORDS;
+    const v128_t all = wasm_i32x4_splat(op.bits());
+    for (int x = 0; x < COUNT; ++x) {
+        for (int i = 0; i < QUARTERS; ++i) {
+            const Counts sums = count(weight + i * four, a + x, terms);
+            const v128_t counts = wasm_i32x4_add(
+                wasm_i32x4_shuffle(sums.even, sums.odd, 0, 4, 2, 6),
+                wasm_i32x4_shuffle(sums.even, sums.odd, 1, 5, 3, 7));
+            out[x].quarter[i] = wasm_i32x4_sub(all, wasm_i32x4_add(counts, counts));
+        }
+    }
+}
+
+constexpr int PRODUCTS = 4 * 128;
+
+uint64_t spin(long rounds, uint64_t seed) {
+    v128_t w = wasm_i64x2_splat(int64_t(seed)), a = wasm_v128_not(w);
+    v128_t s0 = a, s1 = a, s2 = a, s3 = a;
+    const auto step = [&](v128_t& sum) {
+        // The compiler is not to know that nothing changes from round to round.
+        __asm__ volatile("" : "+r"(w), "+r"(a));
+        sum = wasm_i8x16_add(sum, wasm_i8x16_popcnt(wasm_v128_xor(a, w)));
+    };
+    for (long i = 0; i < rounds; ++i) step(s0), step(s1), step(s2), step(s3);
+    s0 = wasm_i64x2_add(wasm_i64x2_add(s0, s1), wasm_i64x2_add(s2, s3));
+    return uint64_t(wasm_i64x2_extract_lane(s0, 0));
+}
+
+#include "blocks.inc"
+#include "rows.inc"
+
+// Vectors hold four channels, so that of a group with fewer only some need summing: those of
+// a tail, which are scale^2.
+template <int COUNT, int FILLED>
+inline void convolve_few(const FullWeights& op, const float* const* rows, int x, float* out) {
+    const float* weight = op.weight.data();
+    Vec sum[COUNT];
+    for (int i = 0; i < COUNT; ++i) sum[i] = load(op.bias.data());
+    for (int ky = 0; ky < 3; ++ky) {
+        const float* in = rows[ky] + (ptrdiff_t(x) - 1) * op.in;
+        for (int k = 0; k < op.in; ++k, ++in, weight += 3 * LANES) {
+            for (int kx = 0; kx < 3; ++kx) {
+                const Vec w = load(weight + kx * LANES);
+                for (int i = 0; i < COUNT; ++i) {
+                    sum[i] = multiply_add<FILLED>(broadcast(in[(i + kx) * op.in]), w, sum[i]);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < COUNT; ++i) store_some(out + (size_t(x) + i) * op.out, sum[i], op.out);
+}
+
+template <int FILLED>
+inline void convolve_few(const FullWeights& op, const float* const* rows, int width, float* out) {
+    int x = 0;
+    for (; x + PIXELS <= width; x += PIXELS) convolve_few<PIXELS, FILLED>(op, rows, x, out);
+    for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
+}
+
+void convolution_by_fours(
+    const FullWeights& op, const float* const* rows, int width, float* out) {
+    if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
+    switch ((op.out + 3) / 4) {
+        case 1: return convolve_few<1>(op, rows, width, out);
+        case 2: return convolve_few<2>(op, rows, width, out);
+        default: return convolve_few<3>(op, rows, width, out);
+    }
+}
+
+}  // namespace
+
+const Kernel wasm = {
+    NAME, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
+    convolution_by_fours, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
+};
+
+}  // namespace bnnup
+
+#else
+
+namespace bnnup {
+const Kernel wasm = {"wasm", [] { return false; }};
+}
+
+#endif

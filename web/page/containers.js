@@ -1,0 +1,135 @@
+// What stands around the pixels of JPEG and WebP: taken off before the browser decodes them, so
+// that it neither turns them nor matches their colours, and put around the enlarged ones.
+
+import { ascii, join, toAscii, uint16, uint32, view } from "./bytes.js";
+
+const EXIF = "Exif\0\0", XMP = "http://ns.adobe.com/xap/1.0/\0", ICC = "ICC_PROFILE\0";
+const LONGEST = 65533 - ICC.length - 2; // bytes of a profile in one segment
+const [ALPHA_BIT, EXIF_BIT, XMP_BIT, ICC_BIT] = [0x10, 0x08, 0x04, 0x20];
+
+export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8;
+export const isWebp = (bytes) => ascii(bytes, 0, 4) === "RIFF" && ascii(bytes, 8, 4) === "WEBP";
+
+/** The bytes of a JPEG to { width, height, channels, bare, info }; bare: the bytes without info. */
+export function readJpeg(bytes) {
+  const numbers = view(bytes);
+  const found = { info: {}, bare: [bytes.subarray(0, 2)] };
+  const profile = [];
+  let at = 2;
+  while (at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) {
+    const marker = bytes[at + 1], end = at + 2 + numbers.getUint16(at + 2);
+    const content = bytes.subarray(at + 4, end);
+    if (!readSegment(marker, content, found, profile)) found.bare.push(bytes.subarray(at, end));
+    at = end;
+  }
+  if (!found.width) throw new Error("the JPEG is damaged or not complete");
+  found.bare.push(bytes.subarray(at));
+  if (profile.length && found.channels < 4) found.info.icc = join(...profile);
+  return found;
+}
+
+// Whether a segment is among what does not go to the browser's decoder.
+function readSegment(marker, content, found, profile) {
+  const starts = (text) => ascii(content, 0, text.length) === text;
+  if (marker === 0xe1 && starts(EXIF)) found.info.exif = content.slice(EXIF.length);
+  else if (marker === 0xe1 && starts(XMP)) found.info.xmp = content.slice(XMP.length);
+  else if (marker === 0xe2 && starts(ICC)) profile[content[ICC.length] - 1] = content.slice(ICC.length + 2);
+  else {
+    if (marker === 0xe0 && starts("JFIF\0")) found.info.dpi = density(content);
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      found.height = view(content).getUint16(1);
+      found.width = view(content).getUint16(3);
+      found.channels = content[5];
+    }
+    return false;
+  }
+  return true;
+}
+
+function density(content) {
+  const unit = { 1: 1, 2: 2.54 }[content[7]];
+  const [x, y] = [view(content).getUint16(8), view(content).getUint16(10)];
+  return unit && x && y ? [x * unit, y * unit] : undefined;
+}
+
+/** The bytes of an encoded JPEG with info in it, and no other. */
+export function intoJpeg(bytes, { exif, xmp, icc, dpi }) {
+  const [begin, ...rest] = readJpeg(bytes).bare;
+  const segment = (marker, ...parts) => {
+    const length = parts.reduce((sum, part) => sum + part.length, 2);
+    return join(Uint8Array.of(0xff, marker), uint16(length), ...parts);
+  };
+  const parts = [begin];
+  const jfif = rest[0]?.[1] === 0xe0 ? rest.shift().slice() : null;
+  if (jfif && dpi) {
+    jfif[11] = 1;
+    dpi.forEach((value, i) => view(jfif).setUint16(12 + 2 * i, Math.round(value)));
+  }
+  if (jfif) parts.push(jfif);
+  if (exif) parts.push(segment(0xe1, toAscii(EXIF), exif));
+  if (xmp && xmp.length < 65000) parts.push(segment(0xe1, toAscii(XMP), xmp));
+  const count = icc ? Math.ceil(icc.length / LONGEST) : 0;
+  for (let i = 0; i < count; i++) {
+    const piece = icc.subarray(i * LONGEST, (i + 1) * LONGEST);
+    parts.push(segment(0xe2, toAscii(ICC), Uint8Array.of(i + 1, count), piece));
+  }
+  return join(...parts, ...rest);
+}
+
+/** The bytes of a WebP to { width, height, bare, info, animated }. */
+export function readWebp(bytes) {
+  const info = {}, kept = [];
+  let animated = false;
+  for (const { kind, content, whole } of riffChunks(bytes)) {
+    if (kind === "ICCP") info.icc = content.slice();
+    else if (kind === "EXIF") info.exif = withoutPrefix(content);
+    else if (kind === "XMP ") info.xmp = content.slice();
+    else if (kind === "VP8X") {
+      animated = Boolean(content[0] & 2);
+      const head = whole.slice();
+      head[8] &= ~(EXIF_BIT | XMP_BIT | ICC_BIT);
+      kept.push(head);
+    } else kept.push(whole);
+  }
+  return { bare: [riff(kept)], info, animated };
+}
+
+function withoutPrefix(content) {
+  return ascii(content, 0, 6) === EXIF ? content.slice(6) : content.slice();
+}
+
+function* riffChunks(bytes) {
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    const length = view(bytes).getUint32(at + 4, true);
+    const end = at + 8 + length + (length & 1);
+    yield {
+      kind: ascii(bytes, at, 4),
+      content: bytes.subarray(at + 8, at + 8 + length),
+      whole: bytes.subarray(at, end),
+    };
+    at = end;
+  }
+}
+
+function riff(chunks) {
+  const body = join(toAscii("WEBP"), ...chunks);
+  return join(toAscii("RIFF"), uint32(body.length, true), body);
+}
+
+/** The bytes of an encoded WebP of a size with info in it, and no other. */
+export function intoWebp(bytes, { exif, xmp, icc }, width, height) {
+  const pixels = [...riffChunks(bytes)].filter(({ kind }) => ["ALPH", "VP8 ", "VP8L"].includes(kind));
+  const lossless = pixels.find(({ kind }) => kind === "VP8L");
+  const alpha = pixels[0].kind === "ALPH" || (lossless && lossless.content[4] & 0x10);
+  const chunk = (kind, content) =>
+    join(toAscii(kind), uint32(content.length, true), content, new Uint8Array(content.length & 1));
+  const bits =
+    (alpha ? ALPHA_BIT : 0) | (exif ? EXIF_BIT : 0) | (xmp ? XMP_BIT : 0) | (icc ? ICC_BIT : 0);
+  const size = [width - 1, height - 1].map((side) => uint32(side, true).subarray(0, 3));
+  const chunks = [chunk("VP8X", join(Uint8Array.of(bits, 0, 0, 0), ...size))];
+  if (icc) chunks.push(chunk("ICCP", icc));
+  chunks.push(...pixels.map(({ whole }) => whole));
+  if (exif) chunks.push(chunk("EXIF", exif));
+  if (xmp) chunks.push(chunk("XMP ", xmp));
+  return riff(chunks);
+}

@@ -1,0 +1,36 @@
+// Keeps the page's files, so that it works offline. What to keep, and the version, which is
+// that of the files' contents, are filled in when the page is built.
+
+const { version, files } = /* FILES */ null;
+const NAME = `bnnup-${version}`;
+
+self.addEventListener("install", (event) => {
+  const keep = async () => {
+    const cache = await caches.open(NAME);
+    await cache.addAll(["./", ...files]);
+    await self.skipWaiting();
+  };
+  event.waitUntil(keep());
+});
+
+self.addEventListener("activate", (event) => {
+  const clean = async () => {
+    const old = (await caches.keys()).filter((name) => name.startsWith("bnnup-") && name !== NAME);
+    await Promise.all(old.map((name) => caches.delete(name)));
+    await self.clients.claim();
+  };
+  event.waitUntil(clean());
+});
+
+// The page names the engine that suits its browser.
+self.addEventListener("message", (event) => {
+  event.waitUntil(caches.open(NAME).then((cache) => cache.add(event.data.keep)));
+});
+
+self.addEventListener("fetch", (event) => {
+  const find = async () => {
+    const cache = await caches.open(NAME);
+    return (await cache.match(event.request, { ignoreSearch: true })) ?? fetch(event.request);
+  };
+  if (event.request.method === "GET") event.respondWith(find());
+});
