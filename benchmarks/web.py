@@ -25,10 +25,10 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from bnnup.engine import Engine, kernels
-from bnnup.upscaler import Upscaler
-from bnnup.weights import load_model
-from bnnup.zoo import find_model
+from bnnup.backends.engine import Engine, kernels
+from bnnup.model.file import load_model
+from bnnup.model.find import find_model
+from bnnup.upscale.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
 ENGINES = {"exact": "engine-relaxed", "exact, without fused instruction": "engine"}

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bnnup import load, resize
-from bnnup.color import MERGING
-from bnnup.image import read_picture
-from bnnup.program import Program
-from bnnup.upscaler import Upscaler
-from bnnup.weights import load_model
-from bnnup.zoo import find_model
+from bnnup import load
+from bnnup.model.file import load_model
+from bnnup.model.find import find_model
+from bnnup.model.program import Program
+from bnnup.pictures.read import read_picture
+from bnnup.pixels import bicubic
+from bnnup.pixels.color import MERGING
+from bnnup.upscale.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -222,7 +223,7 @@ def test_tables_are_those_of_the_engine(page: Page) -> None:
     model = "import('./model.js')"
     for factor in range(1, 9):
         made = page.tab.evaluate(f"{model}.then((m) => [...m.phases({factor})])")
-        np.testing.assert_array_equal(np.float32(made), resize.phases(factor).ravel())
+        np.testing.assert_array_equal(np.float32(made), bicubic.phases(factor).ravel())
     merging = page.tab.evaluate(f"{model}.then((m) => [...m.MERGING])")
     np.testing.assert_array_equal(np.float32(merging), MERGING)
 

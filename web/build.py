@@ -77,9 +77,7 @@ def write_compressed(folder: Path, file: Path) -> None:
     (folder / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
 
 
-def build_program(
-    path: Path, target: tuple[str, ...], callers: list[Path], *link: str
-) -> None:
+def build_program(path: Path, target: tuple[str, ...], callers: list[Path], *link: str) -> None:
     """The engine and the sources that call it."""
     sources = [*(NATIVE / f"{name}.cpp" for name in SOURCES), HERE / "engine" / "exceptions.cpp"]
     options = [*target, *FLAGS]

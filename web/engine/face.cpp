@@ -16,7 +16,7 @@ const Kernel portable = {"portable", [] { return false; }};  // there is always 
 namespace bnnup {
 namespace {
 
-// As in bnnup.color.
+// As in bnnup.pixels.color.
 constexpr float KR = 0.299f, KB = 0.114f;
 constexpr float CB_SPAN = 2 * (1 - 0.114), CR_SPAN = 2 * (1 - 0.299);
 
@@ -217,7 +217,7 @@ EXPORT(channel_attention) int channel_attention(
         {up_bias, up_biases});
 }
 
-// Takes the network. phases: (scale, BICUBIC_TAPS); merging: (4), as in bnnup.color.
+// Takes the network. phases: (scale, BICUBIC_TAPS); merging: (4), as in bnnup.pixels.color.
 EXPORT(finish) Enlarger* finish(Network* network, const float* phases, const float* merging) {
     network->finish();
     const size_t count = size_t(network->scale()) * BICUBIC_TAPS;
@@ -229,7 +229,7 @@ EXPORT(finish) Enlarger* finish(Network* network, const float* phases, const flo
 }
 
 // (height, width) pixels of 1 to 4 samples to scale times as many each way, as
-// bnnup.upscaler.Upscaler.enlarge_tile does.
+// bnnup.upscale.upscaler.Upscaler.enlarge_tile does.
 EXPORT(enlarge8) void enlarge8(
     Enlarger* enlarger, uint8_t* samples, int height, int width, int channels, uint8_t* result) {
     enlarge(*enlarger, samples, height, width, channels, result);

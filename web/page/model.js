@@ -1,8 +1,8 @@
-// Model files: a program and its tensors in one .safetensors, as bnnup.weights describes them.
+// Model files: a program and its tensors in one .safetensors, as bnnup.model.file describes them.
 
 const TAPS = 5; // an enlarged pixel reads input pixels −2 … +2 around its own
 
-// Shares of Cr in red and green, of Cb in green and blue, as in bnnup.color.
+// Shares of Cr in red and green, of Cb in green and blue, as in bnnup.pixels.color.
 const f = Math.fround;
 const [KR, KG, KB] = [f(0.299), f(0.587), f(0.114)];
 const [CB_SPAN, CR_SPAN] = [f(2 * (1 - 0.114)), f(2 * (1 - 0.299))];

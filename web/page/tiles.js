@@ -1,4 +1,4 @@
-// Cutting a picture into tiles that give exactly the untiled result, as bnnup.tiling does: a
+// Cutting a picture into tiles that give exactly the untiled result, as bnnup.pixels.tiling does: a
 // core is wanted; around it, as far as the picture goes, is what the network looks at.
 
 const MOST = 1 << 19; // input pixels of a tile: memory of a worker

@@ -1,5 +1,5 @@
 // Colour under fully transparent pixels, which nobody sees but every filter reads: what
-// bnnup.transparency does, to the bit.
+// bnnup.pixels.transparency does, to the bit.
 
 /**
  * Samples of { width, height, channels, samples } in which fully transparent pixels have the
