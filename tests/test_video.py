@@ -505,3 +505,20 @@ def test_places_that_are_not_local(rich, long_film, tiny, run, memory, tmp_path,
     assert memory.find("/out") == ["/out/long.mkv", "/out/rich.mp4"]
     done = run(*near, "-o", "memory://out/b.mp4", "-m", tiny, "--cluster", "local")
     assert "this process only" in done.err
+
+
+def test_two_at_one_output(long_film, upscaler, tmp_path):
+    """The second says so and touches nothing; the first one's film is whole."""
+    after = tmp_path / "out.mkv"
+    seen: list[str] = []
+
+    def meanwhile(_: transcode.Progress) -> None:
+        if not seen:
+            with pytest.raises(MediaError, match="another bnnup is at work") as refused:
+                enlarge_video(upscaler, long_film, after, discard=True)
+            seen.append(str(refused.value))
+
+    enlarge_video(upscaler, long_film, after, progress=meanwhile)
+    assert seen
+    assert times(after) == times(long_film)
+    assert {path.name for path in tmp_path.iterdir()} == {"long.mkv", "out.mkv"}

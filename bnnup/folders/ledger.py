@@ -24,11 +24,7 @@ import numpy as np
 from bnnup.errors import MediaError, reason
 from bnnup.folders.tasks import Known, Stream, Task
 from bnnup.system import paths
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from bnnup.system.locks import take
 
 NAME = ".bnnup.jsonl"
 OBJECTS = ".bnnup"
@@ -56,7 +52,8 @@ def opened(folder: Path, *, read_only: bool = False) -> Iterator["Ledger"]:
     except OSError as error:
         raise MediaError(f"cannot write to the folder {folder}: {reason(error)}") from error
     with file:
-        _lock(file, folder)
+        if not take(file):
+            raise MediaError(f"another bnnup is at work on {folder}")
         yield Ledger(folder, _File(folder / NAME, file))
 
 
@@ -274,14 +271,3 @@ class _Objects:
             name = f"{time.time_ns():020}-{token_hex(4)}.jsonl"
             (self._folder / name).write_text(text, encoding="utf-8")
             self._names.append(name)
-
-
-def _lock(file: IO[bytes], folder: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise MediaError(f"another bnnup is at work on {folder}") from error
-    except OSError:  # a file system without locks
-        pass

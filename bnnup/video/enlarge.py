@@ -101,20 +101,20 @@ def enlarge_video(
     film = probe(source, cut, keep_clock=target.suffix.lower() in TRANSPORT)
     encoding = choose_encoding(film, upscaler.scale, target, options)
     folder = WorkFolder(unfinished(target))
-    with _explained(folder):
+    with _explained(folder), folder.locked():
         folder.prepare(_describe(upscaler, film, options), discard=discard)
-    with _explained(folder), folder.tidied(), folder.result(target.suffix) as result:
-        # Whether all streams fit shows now, not after hours.
-        with muxer(result, film, encoding, cut, drop=drop) as trial:
-            left_out = trial.left_out
-        with workers(upscaler, film, encoding, cut, folder, progress) as work:
-            make_segments(work.run, film, cut, folder)
-        with muxer(result, film, encoding, cut, drop=drop) as output:
-            output.write(folder.in_order, cut)
-        paths.move(result, target, token_hex(8))
-        state, warnings = work.state, find_flaws(film, encoding, folder)
-        state.total, state.bytes = state.frames, target.stat().st_size
-        folder.clear()
+        with folder.tidied(), folder.result(target.suffix) as result:
+            # Whether all streams fit shows now, not after hours.
+            with muxer(result, film, encoding, cut, drop=drop) as trial:
+                left_out = trial.left_out
+            with workers(upscaler, film, encoding, cut, folder, progress) as work:
+                make_segments(work.run, film, cut, folder)
+            with muxer(result, film, encoding, cut, drop=drop) as output:
+                output.write(folder.in_order, cut)
+            paths.move(result, target, token_hex(8))
+            state, warnings = work.state, find_flaws(film, encoding, folder)
+            state.total, state.bytes = state.frames, target.stat().st_size
+            folder.clear()
     return Result(
         str(target),
         encoding.width,

@@ -26,6 +26,7 @@ from typing import IO, Any, Self
 
 from bnnup.errors import MediaError
 from bnnup.system import paths
+from bnnup.system.locks import take
 
 LENGTH = struct.Struct("<Q")
 NUMBERS = struct.Struct("<qqQ?")  # presentation time, duration, bytes, key frame
@@ -184,10 +185,33 @@ class WorkFolder:
     """A folder that holds what is done of a job: segments by number."""
 
     DESCRIPTION = "job.json"
+    LOCK = "lock"
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.segments: dict[int, Segment] = {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes away from a local folder, which is made unless it is there.
+
+        MediaError if another process is at work in it. What is empty at the end goes.
+        """
+        if not paths.is_local(self.path):
+            yield
+            return
+        self._make()
+        lock = self.path / self.LOCK
+        with lock.open("ab") as file:
+            if not take(file):
+                raise MediaError(f"another bnnup is at work on {self.path}")
+            try:
+                yield
+            finally:
+                if not self._files():
+                    with suppress(OSError):  # Windows keeps what is open, and so the folder
+                        lock.unlink()
+                        self.path.rmdir()
 
     def prepare(self, job: dict[str, Any], *, discard: bool) -> None:
         """Finds what an earlier run of the same job has done.
@@ -224,7 +248,8 @@ class WorkFolder:
         if not paths.is_folder(self.path):
             return []
         found = paths.entries(self.path)
-        return [self.path / entry.name for entry in found if entry.name.endswith(ending)]
+        names = [entry.name for entry in found if entry.name != self.LOCK]
+        return [self.path / name for name in names if name.endswith(ending)]
 
     @contextmanager
     def result(self, suffix: str) -> Iterator[Path]:
