@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bnnup.model import packing, program
 from bnnup.model.file import Model
+from bnnup.pixels import bicubic, color
 
 engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
 torch_backend = pytest.importorskip("bnnup.backends.torch")
@@ -207,3 +208,27 @@ def test_zero_of_either_sign_counts_as_plus_one_and_nan_alike(kernel: str) -> No
     assert results[0, 0] == results[0, 1]
     expected = torch_backend.TorchBackend(Model(model.program, tensors)).run(zeros)
     np.testing.assert_array_equal(results, expected)
+
+
+@pytest.mark.parametrize("kernel", engine.kernels())
+def test_every_kernel_enlarges_chroma_and_merges(
+    kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of numpy, by the kernel that BNNUP_KERNEL names."""
+    monkeypatch.setenv("BNNUP_KERNEL", kernel)
+    y, cb, cr = np.random.default_rng(0).random((3, 37, 53), np.float32)
+    for factor in (2, 3, 4):
+        expected = bicubic.enlarge(cb, factor, (0.1, -0.2))
+        np.testing.assert_array_equal(engine.enlarge(cb, factor, (0.1, -0.2)), expected)
+    for dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        expected = color.quantize(color.merge(y, cb - 0.5, cr - 0.5), dtype)
+        np.testing.assert_array_equal(engine.merge(y, cb - 0.5, cr - 0.5, dtype), expected)
+
+
+def test_chroma_obeys_the_forced_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BNNUP_KERNEL", "abacus")
+    plane = np.zeros((4, 4), np.float32)
+    with pytest.raises(ValueError, match=r"abacus.*portable"):
+        engine.enlarge(plane, 2)
+    with pytest.raises(ValueError, match=r"abacus.*portable"):
+        engine.merge(plane, plane, plane, np.dtype(np.uint8))

@@ -53,8 +53,7 @@ class Engine:
     def __init__(self, model: Model, threads: int | None = None, kernel: str | None = None) -> None:
         self.program = model.program
         self.threads = threads or min(usable_cores(), MAX_THREADS)
-        wanted = os.environ.get("BNNUP_KERNEL", "") if kernel is None else kernel
-        network = _native.Network(model.program.scale, wanted)
+        network = _native.Network(model.program.scale, kernel or "")
         self.kernel: str = network.kernel
         self.name = f"engine, {self.kernel}"
         _describe(network, model)
@@ -80,7 +79,7 @@ class Engine:
 def enlarge(
     plane: NDArray[np.float32], factor: int, shift: tuple[float, float] = (0.0, 0.0)
 ) -> NDArray[np.float32]:
-    """``bicubic.enlarge``, bit for bit, in a fraction of the time."""
+    """``bicubic.enlarge``, bit for bit, in a fraction of the time, by the kernel of ``Engine``."""
     plane = np.ascontiguousarray(plane, np.float32)
     height, width = plane.shape
     result = np.empty((factor * height, factor * width), np.float32)

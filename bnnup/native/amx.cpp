@@ -225,17 +225,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel amx = {
-    "amx", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, convolve_in_tiles,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel amx = BNNUP_KERNEL("amx", convolve_in_tiles, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel amx = {"amx", [] { return false; }};
+const Kernel amx = BNNUP_NO_KERNEL("amx");
 }
 
 #endif

@@ -191,17 +191,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel avx2 = {
-    "avx2", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel avx2 = BNNUP_KERNEL("avx2", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel avx2 = {"avx2", [] { return false; }};
+const Kernel avx2 = BNNUP_NO_KERNEL("avx2");
 }
 
 #endif

@@ -132,17 +132,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel avx512 = {
-    "avx512", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel avx512 = BNNUP_KERNEL("avx512", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel avx512 = {"avx512", [] { return false; }};
+const Kernel avx512 = BNNUP_NO_KERNEL("avx512");
 }
 
 #endif

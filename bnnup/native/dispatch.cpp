@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <stdexcept>
 
 #include "kernel.h"
@@ -5,8 +6,14 @@
 namespace bnnup {
 namespace {
 
-// The fastest first; each answers for CPU and operating system together.
-const Kernel* const TABLE[] = {&amx, &avx512, &avx2, &neon, &wasm, &portable};
+#define BNNUP_ENTRY(kernel) &kernel,
+const Kernel* const TABLE[] = {BNNUP_KERNELS(BNNUP_ENTRY)};
+#undef BNNUP_ENTRY
+
+std::string wanted() {
+    const char* name = std::getenv("BNNUP_KERNEL");
+    return name ? name : "";
+}
 
 }  // namespace
 
@@ -18,7 +25,8 @@ std::vector<std::string> kernels() {
     return names;
 }
 
-const Kernel& find_kernel(const std::string& name) {
+const Kernel& find_kernel(const std::string& asked) {
+    const std::string name = asked.empty() ? wanted() : asked;
     for (const Kernel* kernel : TABLE) {
         if (kernel->supported() && (name.empty() || name == kernel->name)) return *kernel;
     }

@@ -49,6 +49,18 @@ struct Shape {
 
 // Memory that values share one after another: all floats, or all signs. A slot has all rows
 // of a picture; or, if nothing outside a group uses it, those in flight.
+//
+// A chain of four binary convolutions, 3×3, in one group. Every value lives from the row that
+// makes it to the last row that reads it, one row below; its skip reads the same row, so the
+// sum may take its place:
+//
+//     operation        1      2      3      4
+//     floats, slot 0   make   1->2   2->3   3->4     all in place: one slot for four values
+//     signs, slot 0    make   read   make   read     two slots take turns, each with the rows
+//     signs, slot 1           make   read   make     in flight: those of the bands in work,
+//                                                    and one above and below
+//
+// If a value is read again by an operation of a later group, its slot has all rows instead.
 class Slots {
 public:
     struct Slot {
@@ -299,26 +311,18 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
     }
 }
 
-}  // namespace
-
-Plan make_plan(const Network& network, int height, int width, int threads) {
-    if (height < 1 || width < 1 || height > MAX_SIDE || width > MAX_SIDE) {
-        throw std::length_error("a picture has 1 to 2^20 pixels a side");
-    }
+// What each operation's value is like, and the scratch that any of them takes. Returns the
+// bytes that kernels may read past the signs of a value.
+size_t describe_values(const Network& network, Plan& plan) {
     const auto& operations = network.operations();
-    Plan plan;
-    plan.height = height;
-    plan.width = width;
-    plan.threads = std::min(threads, divide_up(height, BAND));
-    std::vector<int> last_read(operations.size(), -1);
     double total = 0;
-    size_t slack = 0;  // bytes that kernels may read past the signs of a value
+    size_t slack = 0;
     for (size_t i = 0; i < operations.size(); ++i) {
         const Operation& operation = operations[i];
         Value value;
         value.channels = operation.channels;
-        value.height = height * operation.factor;
-        value.width = width * operation.factor;
+        value.height = plan.height * operation.factor;
+        value.width = plan.width * operation.factor;
         value.float_rows = value.height;
         value.layout = network.kernel().sign_layout(operation.channels);
         value.border = i + 1 == operations.size() ? 0 : BORDER;
@@ -327,23 +331,32 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         total += double(value.height) * value.float_stride() * sizeof(float);
         slack = std::max(slack, size_t(LANES) * value.layout.bytes + CACHE_LINE);
         plan.scratch = std::max(plan.scratch, scratch_bytes(network, operation, value));
-        for (const Read& read : operation.reads) last_read[read.value] = int(i);
     }
     if (total > MAX_BYTES) throw std::length_error("the picture is too large for this network");
+    return slack;
+}
 
-    const std::vector<Place> places = group_operations(network, plan, last_read);
-    plan.sweeps = make_sweeps(network, places, plan);
-    plan.bands = plan.threads == 1 ? 1 : 2 * plan.threads;
-    std::vector<int> in_work;
-    for (const Sweep& sweep : plan.sweeps) {
-        in_work.push_back(std::min(plan.bands, sweep.bands) * sweep.height);
+// For each value, the last operation that reads it.
+std::vector<int> find_last_reads(const Network& network) {
+    const auto& operations = network.operations();
+    std::vector<int> last_read(operations.size(), -1);
+    for (size_t i = 0; i < operations.size(); ++i) {
+        if (!operations[i].needed()) continue;
+        for (const Read& read : operations[i].reads) last_read[read.value] = int(i);
     }
-    Slots floats(network, places, true), signs(network, places, false);
+    return last_read;
+}
+
+// Gives every value that is needed its slots.
+void fill_slots(
+    const Network& network, const Plan& plan, const std::vector<int>& last_read, Slots& floats,
+    Slots& signs) {
+    const auto& operations = network.operations();
     for (size_t i = 0; i < operations.size(); ++i) {
         const Operation& operation = operations[i];
         if (!operation.needed()) continue;
+        const int at = int(i);
         for (const Read& read : operation.reads) {
-            const int at = int(i);
             if (read.floats) {
                 floats.note_read(at, read.value, rows_ahead(network, read, read.float_radius));
             }
@@ -354,20 +367,29 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
         const Value& value = plan.values[i];
         const bool is_result = i + 1 == operations.size();
         if (operation.needs_floats && !is_result) {
-            floats.place(int(i), shape_of_floats(value, operation.factor), last_read[i]);
+            floats.place(at, shape_of_floats(value, operation.factor), last_read[i]);
         }
         if (operation.needs_signs) {
-            signs.place(int(i), shape_of_signs(value, operation.factor), last_read[i]);
+            signs.place(at, shape_of_signs(value, operation.factor), last_read[i]);
         }
+    }
+}
+
+// Puts the slots into memory, one behind the other, and tells each value where it is.
+void lay_out(const Network& network, size_t slack, Plan& plan, Slots& floats, Slots& signs) {
+    const auto& operations = network.operations();
+    std::vector<int> in_work;
+    for (const Sweep& sweep : plan.sweeps) {
+        in_work.push_back(std::min(plan.bands, sweep.bands) * sweep.height);
     }
     plan.float_offset.resize(operations.size());
     plan.sign_offset.resize(operations.size());
-    floats.lay_out_whole(height, 0, plan.bytes);
-    signs.lay_out_whole(height, slack, plan.bytes);
+    floats.lay_out_whole(plan.height, 0, plan.bytes);
+    signs.lay_out_whole(plan.height, slack, plan.bytes);
     std::vector<size_t> ends(plan.sweeps.size(), plan.bytes);
-    floats.lay_out_parts(height, in_work, 0, ends);
-    signs.lay_out_parts(height, in_work, slack, ends);
-    plan.bytes = *std::max_element(ends.begin(), ends.end());
+    floats.lay_out_parts(plan.height, in_work, 0, ends);
+    signs.lay_out_parts(plan.height, in_work, slack, ends);
+    for (const size_t end : ends) plan.bytes = std::max(plan.bytes, end);
     for (size_t i = 0; i < operations.size(); ++i) {
         if (const Slots::Slot* slot = floats.find(int(i))) {
             plan.values[i].float_rows = slot->rows * operations[i].factor;
@@ -378,6 +400,26 @@ Plan make_plan(const Network& network, int height, int width, int threads) {
             plan.sign_offset[i] = slot->begin;
         }
     }
+}
+
+}  // namespace
+
+Plan make_plan(const Network& network, int height, int width, int threads) {
+    if (height < 1 || width < 1 || height > MAX_SIDE || width > MAX_SIDE) {
+        throw std::length_error("a picture has 1 to 2^20 pixels a side");
+    }
+    Plan plan;
+    plan.height = height;
+    plan.width = width;
+    plan.threads = std::min(threads, divide_up(height, BAND));
+    const size_t slack = describe_values(network, plan);
+    const std::vector<int> last_read = find_last_reads(network);
+    const std::vector<Place> places = group_operations(network, plan, last_read);
+    plan.sweeps = make_sweeps(network, places, plan);
+    plan.bands = plan.threads == 1 ? 1 : 2 * plan.threads;
+    Slots floats(network, places, true), signs(network, places, false);
+    fill_slots(network, plan, last_read, floats, signs);
+    lay_out(network, slack, plan, floats, signs);
     plan.scratch = round_up(plan.scratch, CACHE_LINE);
     plan.bytes += plan.scratch * plan.threads;
     for (const Place& place : places) plan.lags.push_back(place.lag);

@@ -300,17 +300,14 @@ void convolution_by_fours(
 
 }  // namespace
 
-const Kernel wasm = {
-    NAME, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution_by_fours, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel wasm = BNNUP_KERNEL(NAME, binary_convolution, convolution_by_fours);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel wasm = {"wasm", [] { return false; }};
+const Kernel wasm = BNNUP_NO_KERNEL("wasm");
 }
 
 #endif
