@@ -157,7 +157,7 @@ def test_a_node_is_killed(
                 time.sleep(0.1)
                 return super().__call__(unit)  # type: ignore[arg-type]
 
-        return Slow(settings, Machine(threads=1), 250, settings.fingerprint(), {}, None, None)
+        return Slow(settings, Machine(threads=1), settings.fingerprint(), {}, None, None)
 
     extra = add_node(nodes)
     out, seen, killed = tmp_path / "out", [], False
@@ -184,7 +184,7 @@ def test_a_poisonous_picture(nodes: "Cluster", album: Path, tiny: Path) -> None:
                     os.kill(os.getpid(), signal.SIGKILL)
                 super()._encode(*arguments)  # type: ignore[arg-type]
 
-        return Mortal(settings, Machine(threads=1), 250, settings.fingerprint(), {}, None, None)
+        return Mortal(settings, Machine(threads=1), settings.fingerprint(), {}, None, None)
 
     out = album.parent / "out"
     found = {w.task.name: w for w, _ in works(nodes.address, album, out, tiny, make)}
