@@ -34,7 +34,7 @@ def estimate(
 def check_memory(needed: int, format_name: str) -> None:
     """MediaError if so many bytes are not to be had."""
     free = available()
-    if free is None or needed <= free:
+    if needed <= free:
         return
     advice = "" if FORMATS[format_name].streamed else "; PNG and TIFF take the least"
     needs, has = f"{needed / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
