@@ -15,7 +15,8 @@ import platform
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from bnnup.backends.engine import Engine, kernels
 from bnnup.model import program
 from bnnup.model.cost import count
 from bnnup.model.file import Model
+
+Name = TypeVar("Name")
 
 HEIGHT, WIDTH = 180, 320
 SMALL = 8, 32  # blocks and channels of edsr-small
@@ -71,15 +74,17 @@ def make_model(blocks: int = BLOCKS, channels: int = CHANNELS) -> Model:
     return Model(network, tensors)
 
 
-def take_turns(calls: dict[str, Call], repeats: int) -> dict[str, float]:
+def take_turns(
+    calls: dict[Name, Call], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[Name, float]:
     """Best seconds of each call, all of them warm, one after the other in every round."""
     best = dict.fromkeys(calls, float("inf"))
     for repeat in range(repeats + 1):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began = clock()
             call()
             if repeat:
-                best[name] = min(best[name], time.perf_counter() - began)
+                best[name] = min(best[name], clock() - began)
     return best
 
 

@@ -5,8 +5,8 @@
 
 ``measure`` times the bundled models and the full-precision networks of `benchmarks.anchors`,
 these in OpenVINO, for 320×180 luma on one core: per instruction set in a process of its own
-that is held to it, best of several repeats taken in turn. Run it under ``taskset -c 1``, on a
-machine that does nothing else; it takes ten minutes, and keeps the times in docs/plane.json.
+that is held to it, best of several repeats taken in turn, in processor time, so that it
+matters little what else the machine does. It keeps the times in docs/plane.json.
 ``draw`` makes the figure docs/quality.png and the tables in weights/README.md from them and
 from the scores in the model files. pip install 'bnnup[bench]' brings what it needs.
 """
@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +80,8 @@ def time_networks(instructions: InstructionSet, scale: int, repeats: int) -> Tim
                 network, luma[None, None], 1, precision
             )
     times: Times = {}
-    for (name, how), seconds in take_turns(calls, repeats).items():
-        times.setdefault(name, {})[how] = seconds
+    for (name, how), seconds in take_turns(calls, repeats, time.process_time).items():
+        times.setdefault(name, {})[how] = round(seconds, 5)
     return times
 
 
@@ -126,7 +127,7 @@ def table(scale: int, times: dict[str, Times]) -> str:
     for name in sorted(first, key=lambda name: next(iter(first[name].values()))):
         set5, set14 = scores[name]
         label = f"**{name}**" if OURS in first[name] else name
-        psnr = f"{set5:.2f} / " + ("" if set14 is None else f"{set14:.2f}")
+        psnr = f"{set5:.2f} / " + ("–" if set14 is None else f"{set14:.2f}")
         lines.append(
             f"| {label} | {psnr} | {' | '.join(cell(t[name]) for t in times.values())} |\n"
         )
@@ -153,7 +154,7 @@ def draw(times: dict[str, dict[int, Times]]) -> None:
         row[0].set_ylabel("PSNR on Set5, dB")
     for panel in panels[-1]:
         panel.set_xlabel("milliseconds on one core")
-    panels[0][0].legend(loc="lower right", fontsize=8)
+    panels[-1][-1].legend(loc="lower left", fontsize=8)
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=80)
 
@@ -170,14 +171,15 @@ def draw_panel(panel: Axes, times: Times, scores: dict[str, tuple[float, float |
         color = {"bnnup": "tab:red", "fp32": "tab:blue", "bf16": "tab:cyan", "int8": "0.6"}[how]
         label = "bnnup, one bit" if how == OURS else f"OpenVINO {how}"
         panel.plot([p[0] for p in points], [p[1] for p in points], mark, color=color, label=label)
-        for x, y, name in points:
+        for i, (x, y, name) in enumerate(points):
             if how in (OURS, "fp32"):
+                side = "right" if how == "fp32" and i % 2 == 0 else "left"
                 panel.annotate(
-                    name,
+                    name.removeprefix("ECBSR-"),
                     (x, y),
-                    xytext=(0, 6),
+                    xytext=(-4, 4) if side == "right" else (5, -3),
                     textcoords="offset points",
-                    ha="center",
+                    ha=side,
                     fontsize=7,
                     color=color,
                 )
