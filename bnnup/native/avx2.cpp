@@ -16,7 +16,9 @@
 namespace bnnup {
 namespace {
 
-bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool supported() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 
 TARGET_BEGIN("avx2,fma")
 
@@ -39,7 +41,9 @@ inline __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes);
 }
 
-inline Vec load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline Vec load(const float* p) {
+    return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
 inline Vec load(const float* p, int n) {
     return {_mm256_maskload_ps(p, first(n)), _mm256_maskload_ps(p + 8, first(n - 8))};
 }
@@ -51,7 +55,9 @@ inline void store(float* p, Vec v, int n) {
     _mm256_maskstore_ps(p, first(n), v.low);
     _mm256_maskstore_ps(p + 8, first(n - 8), v.high);
 }
-inline Vec broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Vec broadcast(float x) {
+    return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
 inline Vec add(Vec a, Vec b) {
     return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
 }
@@ -101,7 +107,9 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
 inline __m256i load_words(const Word* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-inline __m256i broadcast(const Word* p) { return _mm256_set1_epi32(int(*p)); }
+inline __m256i broadcast(const Word* p) {
+    return _mm256_set1_epi32(int(*p));
+}
 
 // factor times the set bits of every byte, with the factor's table of nibbles.
 inline __m256i count_bytes(__m256i x, __m256i table) {
@@ -127,8 +135,8 @@ inline __m256i lower(__m256i sum, __m256i bytes) {
 // The dot products of a pixel with the channels of a group, in two vectors that share the
 // operands of the pixel.
 inline Ints dot(const BinaryWeights& op, const Word* weight, const Word* a) {
-    const __m256i ones = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i ones =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i twos = _mm256_add_epi8(ones, ones);
     int terms = op.terms();
     const size_t high = size_t(operands(terms)) * WORDS;

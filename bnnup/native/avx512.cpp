@@ -18,9 +18,9 @@ namespace {
 
 bool supported() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq")
-        && __builtin_cpu_supports("fma");
+           && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+           && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq")
+           && __builtin_cpu_supports("fma");
 }
 
 TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,fma")
@@ -33,7 +33,9 @@ constexpr int GROUPS = 2;
 
 #include "nines.inc"
 
-inline __m512i load_words(const Word* p) { return _mm512_load_si512(p); }
+inline __m512i load_words(const Word* p) {
+    return _mm512_load_si512(p);
+}
 inline __m512i broadcast(const Word* p) {
     __m512i v = _mm512_set1_epi32(int(*p));
     __asm__("" : "+v"(v));

@@ -10,7 +10,9 @@ namespace bnnup {
 
 constexpr size_t CACHE_LINE = 64;  // bytes; also one 512-bit vector
 
-constexpr size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
+constexpr size_t round_up(size_t n, size_t step) {
+    return (n + step - 1) / step * step;
+}
 
 template <class T>
 struct AlignedAllocator {
@@ -25,9 +27,13 @@ struct AlignedAllocator {
     }
     void deallocate(T* memory, size_t) { std::free(memory); }
     template <class U>
-    bool operator==(const AlignedAllocator<U>&) const { return true; }
+    bool operator==(const AlignedAllocator<U>&) const {
+        return true;
+    }
     template <class U>
-    bool operator!=(const AlignedAllocator<U>&) const { return false; }
+    bool operator!=(const AlignedAllocator<U>&) const {
+        return false;
+    }
 };
 
 template <class T>

@@ -22,7 +22,8 @@ using Plane = Array<float, 2>;
 using Result = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 template <class A>
-auto span(const A& array) -> Span<std::remove_const_t<std::remove_pointer_t<decltype(array.data())>>> {
+auto span(const A& array)
+    -> Span<std::remove_const_t<std::remove_pointer_t<decltype(array.data())>>> {
     return {array.data(), array.size()};
 }
 
@@ -59,8 +60,7 @@ using Pixels = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <class T>
 void merge(
     Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result,
-    void (*Kernel::*merge)(
-        const float*, const float*, const float*, size_t, const float*, T*)) {
+    void (*Kernel::*merge)(const float*, const float*, const float*, size_t, const float*, T*)) {
     for (int axis = 0; axis < 2; ++axis) {
         if (cb.shape(axis) != y.shape(axis) || cr.shape(axis) != y.shape(axis)
             || result.shape(axis) != y.shape(axis)) {
@@ -116,13 +116,13 @@ NB_MODULE(_native, m) {
             [](Network& n, int input, int channels, int kernel, Vector weight, Vector bias) {
                 return n.convolution(input, channels, kernel, span(weight), span(bias));
             },
-            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"),
-            nb::arg("weight").noconvert(), nb::arg("bias").noconvert())
+            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"), nb::arg("weight").noconvert(),
+            nb::arg("bias").noconvert())
         .def(
             "binary_convolution",
             [](Network& n, int input, int channels, int kernel, const std::string& skip,
-               const std::string& activation, Array<uint8_t, 1> weight, Vector scale,
-               Vector shift, Vector slope, Vector offset) {
+               const std::string& activation, Array<uint8_t, 1> weight, Vector scale, Vector shift,
+               Vector slope, Vector offset) {
                 return n.binary_convolution(
                     input, channels, kernel, skip, activation, span(weight), span(scale),
                     span(shift), span(slope), span(offset));

@@ -60,7 +60,8 @@ FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
     const int area = kernel * kernel;
     check_size(weight.size, size_t(out) * in * area, "weight has the wrong size");
     check_size(bias.size, out, "bias has the wrong size");
-    FullWeights full{in, out, kernel, Aligned<float>(size_t(groups_of(out)) * area * in * LANES), pad(bias)};
+    FullWeights full{
+        in, out, kernel, Aligned<float>(size_t(groups_of(out)) * area * in * LANES), pad(bias)};
     for (int o = 0; o < out; ++o) {
         for (int i = 0; i < in; ++i) {
             for (int tap = 0; tap < area; ++tap) {
@@ -94,7 +95,9 @@ std::vector<Word> read_strings(const BinaryWeights& op, Bytes weight) {
     return strings;
 }
 
-Read reads_floats(int value, int radius = 0) { return {value, true, false, radius, 0}; }
+Read reads_floats(int value, int radius = 0) {
+    return {value, true, false, radius, 0};
+}
 
 Operation make(Kind kind, std::vector<Read> reads, int channels, int factor) {
     Operation operation;
@@ -181,8 +184,7 @@ int Network::activation(int input, const std::string& activation, Floats slope, 
 int Network::add(int left, int right) {
     const Operation &a = value(left), &b = value(right);
     check(a.channels == b.channels && a.factor == b.factor, "the shapes of a sum differ");
-    return append(
-        make(Kind::add, {reads_floats(left), reads_floats(right)}, a.channels, a.factor));
+    return append(make(Kind::add, {reads_floats(left), reads_floats(right)}, a.channels, a.factor));
 }
 
 int Network::concatenate(const std::vector<int>& parts) {
@@ -222,8 +224,7 @@ int Network::bicubic(int input, int factor, Floats phases) {
 }
 
 int Network::channel_attention(
-    int input, int squeeze, int window, Floats down, Floats down_bias, Floats up,
-    Floats up_bias) {
+    int input, int squeeze, int window, Floats down, Floats down_bias, Floats up, Floats up_bias) {
     const Operation& x = value(input);
     check_channels(squeeze);
     check(window % 2 == 1 && window >= 1 && window <= MAX_WINDOW, "window must be small and odd");

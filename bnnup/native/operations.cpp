@@ -165,8 +165,8 @@ void finish_row(const Job& job, int y) {
     const size_t bytes = value.layout.bytes;
     if (job.operation.kind != Kind::binary_convolution) {
         job.kernel().pack(
-            job.out(y), value.channels, columns.end - columns.begin,
-            signs + columns.begin * bytes, value.sign_plane());
+            job.out(y), value.channels, columns.end - columns.begin, signs + columns.begin * bytes,
+            value.sign_plane());
     }
     for (int plane = 0; plane < value.layout.planes; ++plane) {
         extend(signs + plane * value.sign_plane(), columns, value.width, bytes, BORDER);
@@ -181,8 +181,8 @@ void compute_row(const Passage& passage, int operation, int y, Range columns, ch
     const int step = one_to_one ? 1 : what.parameter;
     const int factor = what.factor / step;  // of what is read
     const Job job{
-        passage, what, passage.values[operation],
-        {columns.begin * factor, columns.end * factor}, step, scratch};
+        passage, what,   passage.values[operation], {columns.begin * factor, columns.end * factor},
+        step,    scratch};
     for (int row = y * factor; row < (y + 1) * factor; ++row) {
         compute(job, row);
         for (int i = row * step; i < (row + 1) * step; ++i) finish_row(job, i);

@@ -36,7 +36,8 @@ int reach(const Network& network, const Read& read) {
 
 bool works_in_place(const Operation& operation) {
     return operation.kind == Kind::activation || operation.kind == Kind::add
-        || (operation.kind == Kind::binary_convolution && operation.binary.skip == Skip::identity);
+           || (operation.kind == Kind::binary_convolution
+               && operation.binary.skip == Skip::identity);
 }
 
 // How a value, its floats or its signs, lies in memory.
@@ -129,7 +130,7 @@ private:
         int best = -1;
         for (int i = 0; i < int(slots_.size()); ++i) {
             const bool open = slots_[i].group == group
-                || (slots_[i].group == ALL && has_read(slots_[i], operation));
+                              || (slots_[i].group == ALL && has_read(slots_[i], operation));
             if (!open || !is_free(slots_[i], operation, shape)) continue;
             if (best < 0 || fits_better(slots_[i].row, slots_[best].row, shape.row)) best = i;
         }
@@ -197,7 +198,9 @@ private:
 Shape shape_of_floats(const Value& v, int factor) {
     return {v.float_stride() * sizeof(float) * factor, factor};
 }
-Shape shape_of_signs(const Value& v, int factor) { return {v.sign_stride() * factor, factor}; }
+Shape shape_of_signs(const Value& v, int factor) {
+    return {v.sign_stride() * factor, factor};
+}
 
 // Columns and rows of the widest value that fit a thread's cache together.
 struct InFlight {
@@ -299,14 +302,13 @@ std::vector<Sweep> make_sweeps(
 size_t scratch_bytes(const Network& network, const Operation& operation, const Value& value) {
     const size_t row = size_t(value.width) * value.channels * sizeof(float);
     switch (operation.kind) {
-        case Kind::binary_convolution:
-            return network.kernel().binary_scratch(operation.binary);
+        case Kind::binary_convolution: return network.kernel().binary_scratch(operation.binary);
         case Kind::bicubic:
             return 2 * row / operation.parameter
-                + size_t(BICUBIC_TAPS - 1) * value.channels * sizeof(float);
+                   + size_t(BICUBIC_TAPS - 1) * value.channels * sizeof(float);
         case Kind::channel_attention:
             return 3 * row + size_t(operation.parameter) * value.channels * sizeof(float)
-                + size_t(value.width) * operation.full.out * sizeof(float) + 4 * CACHE_LINE;
+                   + size_t(value.width) * operation.full.out * sizeof(float) + 4 * CACHE_LINE;
         default: return 0;
     }
 }

@@ -10,7 +10,9 @@
 namespace bnnup {
 namespace {
 
-bool supported() { return true; }
+bool supported() {
+    return true;
+}
 
 struct Vec {
     float lane[LANES];
@@ -31,13 +33,27 @@ inline Vec each(F f) {
     return v;
 }
 
-inline Vec load(const float* p) { return each([=](int i) { return p[i]; }); }
-inline Vec load(const float* p, int n) { return each([=](int i) { return i < n ? p[i] : 0.0f; }); }
-inline void store(float* p, Vec v) { std::memcpy(p, v.lane, sizeof v.lane); }
-inline void store(float* p, Vec v, int n) { std::memcpy(p, v.lane, n * sizeof(float)); }
-inline Vec broadcast(float x) { return each([=](int) { return x; }); }
-inline Vec add(Vec a, Vec b) { return each([&](int i) { return a.lane[i] + b.lane[i]; }); }
-inline Vec multiply(Vec a, Vec b) { return each([&](int i) { return a.lane[i] * b.lane[i]; }); }
+inline Vec load(const float* p) {
+    return each([=](int i) { return p[i]; });
+}
+inline Vec load(const float* p, int n) {
+    return each([=](int i) { return i < n ? p[i] : 0.0f; });
+}
+inline void store(float* p, Vec v) {
+    std::memcpy(p, v.lane, sizeof v.lane);
+}
+inline void store(float* p, Vec v, int n) {
+    std::memcpy(p, v.lane, n * sizeof(float));
+}
+inline Vec broadcast(float x) {
+    return each([=](int) { return x; });
+}
+inline Vec add(Vec a, Vec b) {
+    return each([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline Vec multiply(Vec a, Vec b) {
+    return each([&](int i) { return a.lane[i] * b.lane[i]; });
+}
 inline Vec multiply_add(Vec a, Vec b, Vec c) {
     return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); });
 }
@@ -49,8 +65,12 @@ inline Mask negative(Vec v) {
 inline Vec select(Mask m, Vec a, Vec b) {
     return each([&](int i) { return m >> i & 1 ? a.lane[i] : b.lane[i]; });
 }
-inline unsigned bits(Mask m) { return m; }
-inline Vec to_floats(Ints v) { return each([&](int i) { return float(v.lane[i]); }); }
+inline unsigned bits(Mask m) {
+    return m;
+}
+inline Vec to_floats(Ints v) {
+    return each([&](int i) { return float(v.lane[i]); });
+}
 
 inline void transpose(const float* from, size_t stride, float* to, size_t step) {
     for (int x = 0; x < LANES; ++x) {
@@ -100,7 +120,8 @@ inline void dots(
                 differing[lane] += popcount(a[term * BLOCK + x] ^ weight[term * LANES + lane]);
             }
         }
-        for (int lane = 0; lane < LANES; ++lane) out[x][0].lane[lane] = op.bits() - 2 * differing[lane];
+        for (int lane = 0; lane < LANES; ++lane)
+            out[x][0].lane[lane] = op.bits() - 2 * differing[lane];
     }
 }
 

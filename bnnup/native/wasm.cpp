@@ -45,25 +45,33 @@ template <class F>
 
 #if defined(__wasm_relaxed_simd__)
 
-inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_madd(a, b, c); }
+inline v128_t fused(v128_t a, v128_t b, v128_t c) {
+    return wasm_f32x4_relaxed_madd(a, b, c);
+}
 
 // (1 + e) (1 - e) - 1 is -e^2, and 0 where the product is rounded first.
 bool supported() {
     volatile float e = 1.0f / 4096;
-    const v128_t product = fused(
-        wasm_f32x4_splat(1 + e), wasm_f32x4_splat(1 - e), wasm_f32x4_splat(-1.0f));
+    const v128_t product =
+        fused(wasm_f32x4_splat(1 + e), wasm_f32x4_splat(1 - e), wasm_f32x4_splat(-1.0f));
     return wasm_f32x4_extract_lane(product, 0) == -e * e;
 }
 
 #elif defined(BNNUP_FAST)
 
-bool supported() { return true; }
+bool supported() {
+    return true;
+}
 
-inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
+inline v128_t fused(v128_t a, v128_t b, v128_t c) {
+    return wasm_f32x4_add(wasm_f32x4_mul(a, b), c);
+}
 
 #else
 
-bool supported() { return true; }
+bool supported() {
+    return true;
+}
 
 // The exact sum of a and b, of which a double cannot hold all bits, as the double whose last
 // bit tells that something is missing. What is rounded once more, to fewer bits, then is as if
@@ -74,11 +82,11 @@ inline v128_t add_to_odd(v128_t a, v128_t b) {
     const v128_t of_b = wasm_f64x2_sub(sum, a), of_a = wasm_f64x2_sub(sum, of_b);
     const v128_t rest = wasm_f64x2_add(wasm_f64x2_sub(a, of_a), wasm_f64x2_sub(b, of_b));
     const v128_t inexact = wasm_f64x2_gt(wasm_f64x2_abs(rest), wasm_f64x2_const_splat(0));
-    const v128_t even = wasm_i64x2_sub(
-        wasm_v128_and(sum, wasm_i64x2_const_splat(1)), wasm_i64x2_const_splat(1));
+    const v128_t even =
+        wasm_i64x2_sub(wasm_v128_and(sum, wasm_i64x2_const_splat(1)), wasm_i64x2_const_splat(1));
     // One step towards the rest: away from zero where their signs are the same.
-    const v128_t step = wasm_v128_or(
-        wasm_i64x2_shr(wasm_v128_xor(sum, rest), 63), wasm_i64x2_const_splat(1));
+    const v128_t step =
+        wasm_v128_or(wasm_i64x2_shr(wasm_v128_xor(sum, rest), 63), wasm_i64x2_const_splat(1));
     return wasm_i64x2_add(sum, wasm_v128_and(step, wasm_v128_and(inexact, even)));
 }
 
@@ -92,8 +100,12 @@ inline v128_t doubtful(v128_t sum) {
     return wasm_v128_or(halfway, wasm_v128_andnot(small, zero));
 }
 
-inline v128_t wide(v128_t v) { return wasm_f64x2_promote_low_f32x4(v); }
-inline v128_t high(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
+inline v128_t wide(v128_t v) {
+    return wasm_f64x2_promote_low_f32x4(v);
+}
+inline v128_t high(v128_t v) {
+    return wasm_i64x2_shuffle(v, v, 1, 1);
+}
 
 #endif
 
@@ -154,9 +166,8 @@ inline Mask negative(Vec v) {
     return each([&](int i) { return wasm_f32x4_lt(v.quarter[i], zero); });
 }
 inline Vec select(Mask m, Vec a, Vec b) {
-    return each([&](int i) {
-        return wasm_v128_bitselect(a.quarter[i], b.quarter[i], m.quarter[i]);
-    });
+    return each(
+        [&](int i) { return wasm_v128_bitselect(a.quarter[i], b.quarter[i], m.quarter[i]); });
 }
 inline unsigned bits(Mask m) {
     const v128_t low = wasm_i16x8_narrow_i32x4(m.quarter[0], m.quarter[1]);
@@ -174,8 +185,12 @@ struct Counts {
     v128_t even, odd;
 };
 
-inline v128_t load_words(const uint64_t* p) { return wasm_v128_load(p); }
-inline v128_t broadcast(const uint64_t* p) { return wasm_v128_load64_splat(p); }
+inline v128_t load_words(const uint64_t* p) {
+    return wasm_v128_load(p);
+}
+inline v128_t broadcast(const uint64_t* p) {
+    return wasm_v128_load64_splat(p);
+}
 
 inline v128_t carry(v128_t x, v128_t p, v128_t q, const uint64_t* w) {
     p = wasm_v128_xor(p, load_words(w + WORDS));
@@ -288,8 +303,7 @@ inline void convolve_few(const FullWeights& op, const float* const* rows, int wi
     for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
 }
 
-void convolution_by_fours(
-    const FullWeights& op, const float* const* rows, int width, float* out) {
+void convolution_by_fours(const FullWeights& op, const float* const* rows, int width, float* out) {
     if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
     switch ((op.out + 3) / 4) {
         case 1: return convolve_few<1>(op, rows, width, out);

@@ -49,8 +49,12 @@ struct Random {
     }
 };
 
-Floats span(const std::vector<float>& numbers) { return {numbers.data(), numbers.size()}; }
-Bytes span(const std::vector<uint8_t>& bytes) { return {bytes.data(), bytes.size()}; }
+Floats span(const std::vector<float>& numbers) {
+    return {numbers.data(), numbers.size()};
+}
+Bytes span(const std::vector<uint8_t>& bytes) {
+    return {bytes.data(), bytes.size()};
+}
 
 // Draws numbers in a fixed order: that of a call's arguments is the compiler's choice.
 int add_binary(
@@ -61,8 +65,8 @@ int add_binary(
     const auto scale = random.numbers(out, 0.2f), shift = random.numbers(out);
     const auto slope = random.numbers(bends ? out : 0), offset = random.numbers(shifts ? out : 0);
     return network.binary_convolution(
-        input, out, kernel, skip, activation, span(weight), span(scale), span(shift),
-        span(slope), span(offset));
+        input, out, kernel, skip, activation, span(weight), span(scale), span(shift), span(slope),
+        span(offset));
 }
 
 int add_full(Network& network, Random& random, int input, int in, int out, int kernel) {
@@ -86,10 +90,8 @@ Network make_network(
     Random random{uint64_t(before * 1000 + after * 10 + size)};
     Network network(2, kernel);
     const int head = add_full(network, random, 0, 1, before, 3);
-    const int body =
-        add_binary(network, random, head, before, after, size, skip, activation);
-    const int again =
-        add_binary(network, random, body, after, after, 3, "identity", activation);
+    const int body = add_binary(network, random, head, before, after, size, skip, activation);
+    const int again = add_binary(network, random, body, after, after, 3, "identity", activation);
     const int sum = network.add(body, again);
     const auto slope = random.numbers(after);
     const int bent = network.activation(sum, "prelu", span(slope), {});
@@ -130,8 +132,8 @@ void test_kernels_agree(
             expect(
                 std::memcmp(result.data(), expected.data(), result.size() * 4) == 0,
                 kernel + " differs: " + std::to_string(before) + " to " + std::to_string(after)
-                    + " channels, kernel " + std::to_string(size) + ", " + skip + ", "
-                    + activation + ", width " + std::to_string(width));
+                    + " channels, kernel " + std::to_string(size) + ", " + skip + ", " + activation
+                    + ", width " + std::to_string(width));
         }
     }
 }
