@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnnup.backends.choose import choose_backend
 from bnnup.errors import TrainingError, WeightsError
 from bnnup.measure import metrics
 from bnnup.model.file import Model, load_model, save_model
@@ -167,10 +169,20 @@ class Trainer:
         low, _ = self.pool.sample(CALIBRATION, self.settings.patch, generator)
         return low.cpu()
 
+    @torch.no_grad()
+    def _run_network(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What no program can say: weights that are not binary yet. In float32."""
+        self.network.eval()
+        values = torch.from_numpy(luma).to(self.device)[None, None]
+        result: NDArray[np.float32] = self.network(values)[0, 0].cpu().numpy()
+        return result
+
     def _validate(self, loss: float) -> None:
         real = self.progress < self.settings.real_weights
+        model = None if real else self.model()
+        run = self._run_network if model is None else choose_backend(model).run
         scores = {
-            case: validate(self.network, pairs, self.settings.scale)
+            case: validate(run, pairs, self.settings.scale)
             for case, pairs in self.validation.items()
         }
         psnr = float(np.mean(list(scores.values())))
@@ -194,7 +206,7 @@ class Trainer:
         ]
         header = ["step", "seconds", "weights", "rate", "loss", "psnr", *scores]
         _append(self.run / LOG, header, row)
-        if not real and psnr > self.best:
+        if model is not None and psnr > self.best:
             self.best = psnr
             save_model(self.model(), self.run / MODEL)
             save_latent(self.network, self.run / LATENT)
@@ -327,15 +339,18 @@ def use_real_weights(network: nn.Module, real: bool) -> None:
             layer.real_weights = real
 
 
-@torch.no_grad()
-def validate(network: nn.Module, pairs: list[tuple[Any, Any]], scale: int) -> float:
-    """Mean PSNR in dB on studio-range luma, rounded to 8 bits, ``scale`` pixels shaved."""
-    network.eval()
-    device = next(network.parameters()).device
+def validate(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    pairs: list[tuple[Plane, Plane]],
+    scale: int,
+) -> float:
+    """Mean PSNR in dB on studio-range luma, rounded to 8 bits, ``scale`` pixels shaved.
+
+    ``run`` enlarges luma, (H, W) float32; pairs are those of ``read_pair``.
+    """
     scores = []
     for high, low in pairs:
-        luma = torch.from_numpy(low).to(device)[None, None].float() / WHITE
-        result = network(luma)[0, 0].double().clamp(0, 1).cpu().numpy()
+        result = run(low.astype(np.float32) / np.float32(WHITE)).astype(np.float64).clip(0, 1)
         a, b = (np.rint(16 + 219 * plane) for plane in (result, high / WHITE))
         scores.append(metrics.psnr(metrics.shave(a, scale), metrics.shave(b, scale)))
     return float(np.mean(scores))
