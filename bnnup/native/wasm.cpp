@@ -26,9 +26,11 @@ constexpr const char* NAME = "wasm, fast and not exact";
 constexpr const char* NAME = "wasm";
 #endif
 constexpr int QUARTERS = LANES / 4;
-constexpr int WORDS = 2;
+constexpr int WORDS = 4;
 constexpr int PIXELS = 4;
+constexpr int SPANS = 1;
 constexpr int DOTS = 1;
+constexpr int GROUPS = 1;
 
 struct Vec {
     v128_t quarter[QUARTERS];
@@ -134,14 +136,15 @@ inline Vec add(Vec a, Vec b) {
 inline Vec multiply(Vec a, Vec b) {
     return each([&](int i) { return wasm_f32x4_mul(a.quarter[i], b.quarter[i]); });
 }
-template <int COUNT = QUARTERS>
 [[gnu::always_inline]] inline Vec multiply_add(Vec a, Vec b, Vec c) {
 #if defined(__wasm_relaxed_simd__) || defined(BNNUP_FAST)
-    for (int i = 0; i < COUNT; ++i) c.quarter[i] = fused(a.quarter[i], b.quarter[i], c.quarter[i]);
+    for (int i = 0; i < QUARTERS; ++i)
+        c.quarter[i] = fused(a.quarter[i], b.quarter[i], c.quarter[i]);
     return c;
 #else
-    v128_t product[2 * COUNT], addend[2 * COUNT], sum[2 * COUNT], doubt = wasm_i64x2_const_splat(0);
-    for (int i = 0; i < 2 * COUNT; ++i) {
+    v128_t product[2 * QUARTERS], addend[2 * QUARTERS], sum[2 * QUARTERS],
+        doubt = wasm_i64x2_const_splat(0);
+    for (int i = 0; i < 2 * QUARTERS; ++i) {
         const auto half = [&](const Vec& v) {
             return wide(i % 2 ? high(v.quarter[i / 2]) : v.quarter[i / 2]);
         };
@@ -151,9 +154,9 @@ template <int COUNT = QUARTERS>
         doubt = wasm_v128_or(doubt, doubtful(sum[i]));
     }
     if (__builtin_expect(wasm_v128_any_true(doubt), 0)) {
-        for (int i = 0; i < 2 * COUNT; ++i) sum[i] = add_to_odd(product[i], addend[i]);
+        for (int i = 0; i < 2 * QUARTERS; ++i) sum[i] = add_to_odd(product[i], addend[i]);
     }
-    for (int i = 0; i < COUNT; ++i) {
+    for (int i = 0; i < QUARTERS; ++i) {
         c.quarter[i] = wasm_i64x2_shuffle(
             wasm_f32x4_demote_f64x2_zero(sum[2 * i]), wasm_f32x4_demote_f64x2_zero(sum[2 * i + 1]),
             0, 2);
@@ -178,81 +181,99 @@ inline Vec to_floats(Ints v) {
     return each([&](int i) { return wasm_f32x4_convert_i32x4(v.quarter[i]); });
 }
 
+// Four pixels of four channels at a time.
+inline void transpose(const float* from, size_t stride, float* to, size_t step) {
+    for (int i = 0; i < LANES; ++i) {
+        const float* p = from + i / 4 * 4 * stride + i % 4 * 4;
+        float* out = to + i / 4 * 4 + i % 4 * 4 * step;
+        v128_t in[4];
+        for (int x = 0; x < 4; ++x) in[x] = wasm_v128_load(p + x * stride);
+        const v128_t low01 = wasm_i32x4_shuffle(in[0], in[1], 0, 4, 1, 5);
+        const v128_t low23 = wasm_i32x4_shuffle(in[2], in[3], 0, 4, 1, 5);
+        const v128_t high01 = wasm_i32x4_shuffle(in[0], in[1], 2, 6, 3, 7);
+        const v128_t high23 = wasm_i32x4_shuffle(in[2], in[3], 2, 6, 3, 7);
+        wasm_v128_store(out, wasm_i64x2_shuffle(low01, low23, 0, 2));
+        wasm_v128_store(out + step, wasm_i64x2_shuffle(low01, low23, 1, 3));
+        wasm_v128_store(out + 2 * step, wasm_i64x2_shuffle(high01, high23, 0, 2));
+        wasm_v128_store(out + 3 * step, wasm_i64x2_shuffle(high01, high23, 1, 3));
+    }
+}
+
 #include "nines.inc"
 
-// Set bits of the products of four channels, bytes of the even ones and of the odd ones.
-struct Counts {
-    v128_t even, odd;
-};
-
-inline v128_t load_words(const uint64_t* p) {
+inline v128_t load_words(const Word* p) {
     return wasm_v128_load(p);
 }
-inline v128_t broadcast(const uint64_t* p) {
-    return wasm_v128_load64_splat(p);
+inline v128_t broadcast(const Word* p) {
+    return wasm_v128_load32_splat(p);
 }
 
-inline v128_t carry(v128_t x, v128_t p, v128_t q, const uint64_t* w) {
+inline v128_t carry(v128_t x, v128_t p, v128_t q, const Word* w) {
     p = wasm_v128_xor(p, load_words(w + WORDS));
     q = wasm_v128_xor(q, load_words(w + 2 * WORDS));
     x = wasm_v128_xor(x, load_words(w));
     return wasm_v128_xor(wasm_v128_and(p, q), x);
 }
 
-// Sums of bytes, in 32-bit lanes, two to a channel.
-inline v128_t widen(v128_t bytes) {
-    return wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(bytes));
+// Adds up the bytes of every lane.
+inline v128_t add_bytes(v128_t sum, v128_t bytes) {
+    const v128_t pairs = wasm_u16x8_extadd_pairwise_u8x16(bytes);
+    return wasm_i32x4_add(sum, wasm_u32x4_extadd_pairwise_u16x8(pairs));
 }
 
-inline Counts add_bytes(Counts sums, v128_t even, v128_t odd) {
-    return {wasm_i32x4_add(sums.even, widen(even)), wasm_i32x4_add(sums.odd, widen(odd))};
-}
+// Set bits of the products of eight channels, in two vectors that share the operands of the
+// pixel.
+struct Counts {
+    v128_t low, high;
+};
 
-inline Counts count(const uint64_t* weight, const uint64_t* a, int terms) {
-    const size_t odd = size_t(operands(terms)) * WORDS;
+inline Counts count(const Word* weight, const Word* a, int terms) {
+    const size_t high = size_t(operands(terms)) * WORDS;
     Counts sums{wasm_i32x4_const_splat(0), wasm_i32x4_const_splat(0)};
     for (; terms >= NINE; terms -= NINE) {
-        v128_t even_twos = wasm_i32x4_const_splat(0), odd_twos = even_twos;
+        v128_t low_twos = wasm_i32x4_const_splat(0), high_twos = low_twos;
         for (int adder = 0; adder < 4; ++adder, weight += 3 * WORDS, a += 3 * BLOCK) {
             const v128_t x = broadcast(a), p = broadcast(a + BLOCK), q = broadcast(a + 2 * BLOCK);
-            even_twos = wasm_i8x16_add(even_twos, wasm_i8x16_popcnt(carry(x, p, q, weight)));
-            odd_twos = wasm_i8x16_add(odd_twos, wasm_i8x16_popcnt(carry(x, p, q, weight + odd)));
+            low_twos = wasm_i8x16_add(low_twos, wasm_i8x16_popcnt(carry(x, p, q, weight)));
+            high_twos = wasm_i8x16_add(high_twos, wasm_i8x16_popcnt(carry(x, p, q, weight + high)));
         }
         const v128_t x = broadcast(a);
-        const v128_t even_ones = wasm_i8x16_popcnt(wasm_v128_xor(x, load_words(weight)));
-        const v128_t odd_ones = wasm_i8x16_popcnt(wasm_v128_xor(x, load_words(weight + odd)));
+        const v128_t low_ones = wasm_i8x16_popcnt(wasm_v128_xor(x, load_words(weight)));
+        const v128_t high_ones = wasm_i8x16_popcnt(wasm_v128_xor(x, load_words(weight + high)));
         // At most 72 a byte.
-        sums = add_bytes(
-            sums, wasm_i8x16_add(wasm_i8x16_add(even_twos, even_twos), even_ones),
-            wasm_i8x16_add(wasm_i8x16_add(odd_twos, odd_twos), odd_ones));
+        sums = {
+            add_bytes(sums.low, wasm_i8x16_add(wasm_i8x16_add(low_twos, low_twos), low_ones)),
+            add_bytes(sums.high, wasm_i8x16_add(wasm_i8x16_add(high_twos, high_twos), high_ones))};
         weight += WORDS;
         a += BLOCK;
     }
     if (terms == 0) return sums;
-    v128_t even_bytes = wasm_i32x4_const_splat(0), odd_bytes = even_bytes;  // at most 64 a byte
+    v128_t low_bytes = wasm_i32x4_const_splat(0), high_bytes = low_bytes;  // at most 64 a byte
     for (; terms > 0; --terms, weight += WORDS, a += BLOCK) {
         const v128_t x = broadcast(a);
-        const v128_t even = wasm_v128_xor(x, load_words(weight));
-        const v128_t odd_product = wasm_v128_xor(x, load_words(weight + odd));
-        even_bytes = wasm_i8x16_add(even_bytes, wasm_i8x16_popcnt(even));
-        odd_bytes = wasm_i8x16_add(odd_bytes, wasm_i8x16_popcnt(odd_product));
+        const v128_t low = wasm_v128_xor(x, load_words(weight));
+        const v128_t high_product = wasm_v128_xor(x, load_words(weight + high));
+        low_bytes = wasm_i8x16_add(low_bytes, wasm_i8x16_popcnt(low));
+        high_bytes = wasm_i8x16_add(high_bytes, wasm_i8x16_popcnt(high_product));
     }
-    return add_bytes(sums, even_bytes, odd_bytes);
+    return {add_bytes(sums.low, low_bytes), add_bytes(sums.high, high_bytes)};
+}
+
+inline v128_t lower(v128_t all, v128_t counts) {
+    return wasm_i32x4_sub(all, wasm_i32x4_add(counts, counts));
 }
 
 template <int COUNT>
 [[gnu::always_inline]] inline void dots(
-    const BinaryWeights& op, const uint64_t* weight, const uint64_t* a, Ints* out) {
+    const BinaryWeights& op, const Word* weight, const Word* a, Ints (&out)[COUNT][1]) {
     const int terms = op.terms();
-    const size_t four = size_t(operands(terms)) * 2 * WORDS;
+    const size_t eight = size_t(operands(terms)) * 2 * WORDS;
     const v128_t all = wasm_i32x4_splat(op.bits());
     for (int x = 0; x < COUNT; ++x) {
-        for (int i = 0; i < QUARTERS; ++i) {
-            const Counts sums = count(weight + i * four, a + x, terms);
-            const v128_t counts = wasm_i32x4_add(
-                wasm_i32x4_shuffle(sums.even, sums.odd, 0, 4, 2, 6),
-                wasm_i32x4_shuffle(sums.even, sums.odd, 1, 5, 3, 7));
-            out[x].quarter[i] = wasm_i32x4_sub(all, wasm_i32x4_add(counts, counts));
+        for (int i = 0; i < 2; ++i) {
+            const Counts sums = count(weight + i * eight, a + x, terms);
+            out[x][0].quarter[2 * i] = lower(all, sums.low);
+            out[x][0].quarter[2 * i + 1] = lower(all, sums.high);
         }
     }
 }
@@ -275,46 +296,9 @@ uint64_t spin(long rounds, uint64_t seed) {
 #include "blocks.inc"
 #include "rows.inc"
 
-// Vectors hold four channels, so that of a group with fewer only some need summing: those of
-// a tail, which are scale^2.
-template <int COUNT, int FILLED>
-inline void convolve_few(const FullWeights& op, const float* const* rows, int x, float* out) {
-    const float* weight = op.weight.data();
-    Vec sum[COUNT];
-    for (int i = 0; i < COUNT; ++i) sum[i] = load(op.bias.data());
-    for (int ky = 0; ky < 3; ++ky) {
-        const float* in = rows[ky] + (ptrdiff_t(x) - 1) * op.in;
-        for (int k = 0; k < op.in; ++k, ++in, weight += 3 * LANES) {
-            for (int kx = 0; kx < 3; ++kx) {
-                const Vec w = load(weight + kx * LANES);
-                for (int i = 0; i < COUNT; ++i) {
-                    sum[i] = multiply_add<FILLED>(broadcast(in[(i + kx) * op.in]), w, sum[i]);
-                }
-            }
-        }
-    }
-    for (int i = 0; i < COUNT; ++i) store_some(out + (size_t(x) + i) * op.out, sum[i], op.out);
-}
-
-template <int FILLED>
-inline void convolve_few(const FullWeights& op, const float* const* rows, int width, float* out) {
-    int x = 0;
-    for (; x + PIXELS <= width; x += PIXELS) convolve_few<PIXELS, FILLED>(op, rows, x, out);
-    for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
-}
-
-void convolution_by_fours(const FullWeights& op, const float* const* rows, int width, float* out) {
-    if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
-    switch ((op.out + 3) / 4) {
-        case 1: return convolve_few<1>(op, rows, width, out);
-        case 2: return convolve_few<2>(op, rows, width, out);
-        default: return convolve_few<3>(op, rows, width, out);
-    }
-}
-
 }  // namespace
 
-const Kernel wasm = BNNUP_KERNEL(NAME, binary_convolution, convolution_by_fours);
+const Kernel wasm = BNNUP_KERNEL(NAME, binary_convolution, convolution);
 
 }  // namespace bnnup
 
