@@ -121,8 +121,8 @@ class _Source:
         moving = None
         if self.image is not None and self.frames > 1:
             moving = read_animation(self.image, self.file, self.is_deep, go_on)
+        header = self.header()  # before decoding, which changes what HEIC says
         pixels, profile, notes = self._pixels(moving)
-        header = self.header()
         if pixels.shape[:2] != (header.height, header.width):
             raise MediaError("it is damaged: its pixels are not as many as it says")
         info, lost = metadata.upright(self.info, self.size, self.orientation)
