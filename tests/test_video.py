@@ -298,8 +298,9 @@ def test_deinterlaced_frames_keep_their_times(upscaler, tmp_path):
 
 def test_misfits_are_named_or_left_out(rich, upscaler, tmp_path):
     before, after = rich / "rich.mp4", tmp_path / "out.mkv"
-    with pytest.raises(MediaError, match=r"mov_text.*--drop-misfits"):
+    with pytest.raises(MediaError, match=r"mov_text") as refused:
         enlarge_video(upscaler, before, after)
+    assert refused.value.hint == "drop_misfits"
     assert list(tmp_path.iterdir()) == []
     result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
     assert "mov_text" in result.warnings[0]
@@ -312,8 +313,9 @@ def test_data_that_no_header_takes_is_a_misfit(upscaler, tmp_path, monkeypatch):
     monkeypatch.setattr(mux, "REMADE", ())
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source()} -c:v libx264 -timecode 01:00:00:00 {before}")
-    with pytest.raises(MediaError, match=r"stream 1 \(data.*--drop-misfits"):
+    with pytest.raises(MediaError, match=r"stream 1 \(data") as refused:
         enlarge_video(upscaler, before, after)
+    assert refused.value.hint == "drop_misfits"
     result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
     assert result.warnings == ["left out stream 1 (data, unknown)"]
     assert times(after) == times(before)
@@ -387,8 +389,9 @@ def test_unfinished_work_is_not_thrown_away_silently(long_film, upscaler, tmp_pa
     after = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):
         enlarge_video(upscaler, long_film, after, progress=Interrupter(25))
-    with pytest.raises(MediaError, match=r"unfinished work.*--force"):
+    with pytest.raises(MediaError, match=r"unfinished work") as refused:
         enlarge_video(upscaler, long_film, after, Options(crf=30))
+    assert refused.value.hint == "discard"
     result = enlarge_video(upscaler, long_film, after, Options(crf=30), discard=True)
     assert result.progress.resumed == 0
     assert times(after) == times(long_film)
@@ -496,8 +499,9 @@ def test_places_that_are_not_local(rich, long_film, tiny, run, memory, tmp_path,
         enlarge_video(upscaler, long_film, there, Options(codec="ffv1"), Interrupter(25))
     assert len([name for name in memory.find("/out") if name.endswith(".seg")]) == 2
     source = paths.to_path("memory://films/long.mkv")
-    with pytest.raises(MediaError, match=r"unfinished work.*--force"):
+    with pytest.raises(MediaError, match=r"unfinished work") as refused:
         enlarge_video(upscaler, source, there, Options(codec="ffv1"))
+    assert refused.value.hint == "discard"
     result = enlarge_video(upscaler, long_film, there, Options(codec="ffv1"))
     assert result.progress.resumed > 0
     (tmp_path / "long.mkv").write_bytes(memory.cat_file("/out/long.mkv"))

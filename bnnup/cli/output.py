@@ -12,6 +12,16 @@ HINTS = {
     "repository": "name a repository that has it with 'bnnup --hub-repo owner/repo …'",
     "models": "'bnnup models' lists what there is",
     "threads": "lower --threads",
+    "encoding": "try another --codec, --preset or --scale-to",
+    "codec or extension": "choose another --codec, or another extension for the output",
+    "pix_fmt": "convert with --pix-fmt",
+    "pix_fmt or ffv1": "choose --codec ffv1, or convert with --pix-fmt",
+    "aspect": "take --codec x264 or x265, an output in .mp4, or square pixels by --scale-to",
+    "parts": "choose them with --start and --duration",
+    "drop_misfits": "leave such streams out with --drop-misfits",
+    "deinterlace": "deinterlace it with --deinterlace",
+    "discard": "or discard it with --force",
+    "raw": "or say what raw frames are with --raw",
     "cluster": "start one with 'ray start --head', or use --cluster local",
 }
 

@@ -45,7 +45,7 @@ def video(
     start: Annotated[float, typer.Option(min=0, help="Seconds to leave out.")] = 0.0,
     duration: Annotated[float | None, typer.Option(min=0, help="Seconds to take.")] = None,
     deinterlace: Annotated[
-        bool, typer.Option("--deinterlace", help="Make whole pictures of half ones.")
+        bool, typer.Option("--deinterlace", help="Deinterlace the film.")
     ] = False,
     drop_misfits: Annotated[
         bool, typer.Option("--drop-misfits", help="Leave out what the container cannot hold.")

@@ -105,7 +105,8 @@ class Encoding:
         except av.FFmpegError as error:
             raise MediaError(
                 f"{self.codec.encoder} takes no {self.width}×{self.height} {self.pix_fmt} with "
-                f"these options ({error.strerror}); try another --codec, --preset or --scale-to"
+                f"these options ({error.strerror})",
+                hint="encoding",
             ) from error
         return context
 
@@ -137,9 +138,9 @@ def choose_options(
     """Options for libav. MediaError where the codec knows no such option."""
     options = dict(codec.options)
     if crf is not None and codec.crf is None:
-        raise MediaError(f"{codec.encoder} is lossless: it takes no --crf")
+        raise MediaError(f"{codec.encoder} is lossless: it has no quality to choose")
     if preset is not None and codec.preset is None:
-        raise MediaError(f"{codec.encoder} takes no --preset")
+        raise MediaError(f"{codec.encoder} has no presets")
     if codec.crf is not None:
         options["crf"] = f"{codec.crf if crf is None else crf:g}"
     if codec.preset is not None:

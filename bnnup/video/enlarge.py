@@ -75,7 +75,7 @@ def in_this_process(*job: Any) -> Iterator[Work]:
 def check_target(source: Path, target: Path, *, force: bool) -> None:
     """MediaError if ``target`` must not or cannot be written, before any work is done."""
     if paths.exists(target) and paths.absolute(target) == paths.absolute(source):
-        raise MediaError("output and input are the same file; name another with -o")
+        raise MediaError("output and input are the same file", hint="output")
     check_writable(target, force=force)
 
 
@@ -171,8 +171,8 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
     codec = choose_codec(options.codec, film.form, target.suffix.lower())
     if film.pix_fmt not in codec.formats():
         raise MediaError(
-            f"{codec.encoder} cannot encode {film.pix_fmt}; choose --codec ffv1, or convert with "
-            f"--pix-fmt to one of {', '.join(codec.formats())}"
+            f"{codec.encoder} cannot encode {film.pix_fmt}, but {', '.join(codec.formats())}",
+            hint="pix_fmt or ffv1",
         )
     width, height = options.size or (scale * film.width, scale * film.height)
     # The picture keeps its shape, whatever becomes of its pixels' shape.
@@ -180,8 +180,8 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
     aspect = ((film.aspect or 1) * stretch).limit_denominator(10_000)
     if aspect != 1 and not codec.keeps_aspect and target.suffix.lower() in MATROSKA:
         raise MediaError(
-            f"the shape of this film's pixels is not kept by {codec.encoder} in {target.suffix}; "
-            "take --codec x264 or x265, or an output in .mp4, or make them square with --scale-to"
+            f"the shape of this film's pixels is not kept by {codec.encoder} in {target.suffix}",
+            hint="aspect",
         )
     encoding = Encoding(
         codec=codec,

@@ -145,8 +145,9 @@ def _describe(frame: VideoFrame) -> tuple[PlaneFormat, Colors]:
     form = read_pix_fmt(frame.format.name)
     if form is None:
         raise MediaError(
-            f"the pixel format {frame.format.name} is not planar Y'CbCr; convert it with "
-            f"--pix-fmt {'yuv444p' if frame.format.is_rgb else 'yuv420p'}"
+            f"the pixel format {frame.format.name} is not planar Y'CbCr; convert it, to "
+            f"{'yuv444p' if frame.format.is_rgb else 'yuv420p'} for example",
+            hint="pix_fmt",
         )
     side = side_data(frame)
     location = _location(frame)
@@ -201,7 +202,8 @@ def read_frames(
             if kind != (film.width, film.height, film.pix_fmt):
                 raise MediaError(
                     f"the film changes to {kind[0]}×{kind[1]} {kind[2]} at {seconds:.2f} s; take "
-                    "it in parts, with --start and --duration"
+                    "it in parts",
+                    hint="parts",
                 )
             if last is not None and pts <= last:
                 if (last - pts) * film.time_base > LATE:

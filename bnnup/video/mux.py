@@ -79,8 +79,8 @@ class Muxer:
             stream = self._target.add_stream(encoding.codec.encoder, rate=encoding.rate)
         except ValueError as error:
             raise MediaError(
-                f"{self._target.format.name} cannot hold {encoding.codec.encoder}; choose another "
-                "--codec, or another extension for the output"
+                f"{self._target.format.name} cannot hold {encoding.codec.encoder}",
+                hint="codec or extension",
             ) from error
         assert isinstance(stream, VideoStream)
         encoding.configure(stream.codec_context)
@@ -103,10 +103,10 @@ class Muxer:
         )
         if not drop:
             suffix = self._film.path.suffix
-            hint = f"give the output the extension {suffix}, or " if suffix != self._suffix else ""
+            instead = f"; {suffix} can" if suffix != self._suffix else ""
             raise MediaError(
-                f"{self._target.format.name} cannot take {name} as it is; {hint}leave such streams "
-                "out with --drop-misfits"
+                f"{self._target.format.name} cannot take {name} as it is{instead}",
+                hint="drop_misfits",
             ) from error
         self.left_out.append(name)
 
@@ -128,7 +128,8 @@ class Muxer:
         except av.FFmpegError as error:
             raise MediaError(
                 f"{self._target.format.name} cannot hold these streams together "
-                f"({error.strerror}); try the extension .mkv, or --drop-misfits"
+                f"({error.strerror}); .mkv may",
+                hint="drop_misfits",
             ) from error
 
     def write(self, segments: list[Segment], cut: Cut) -> None:
@@ -145,8 +146,9 @@ class Muxer:
                 self._target.mux_one(packet)
         except av.FFmpegError as error:
             raise MediaError(
-                f"{self._target.format.name} cannot hold these streams ({error.strerror}); run the "
-                "same command with --drop-misfits, or with the extension .mkv"
+                f"{self._target.format.name} cannot hold these streams ({error.strerror}); "
+                ".mkv may",
+                hint="drop_misfits",
             ) from error
 
     def _video_packets(self, chunks: Iterator[Chunk]) -> Iterator[Packet[Any]]:

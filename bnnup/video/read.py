@@ -158,8 +158,7 @@ def decode(
             return
         if frame.interlaced_frame and not cut.deinterlace:
             raise MediaError(
-                "the film is interlaced, and its half pictures must not be mixed; make whole ones "
-                "with --deinterlace"
+                "the film is interlaced, and its fields must not be mixed", hint="deinterlace"
             )
         frame = _planar(frame, cut.pix_fmt)
         if not cut.deinterlace:
@@ -202,7 +201,8 @@ def _planar(frame: VideoFrame, pix_fmt: str | None) -> VideoFrame:
         return frame.reformat(format=wanted, dst_color_range=frame.color_range or None)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
-            f"{frame.format.name} cannot be converted to {wanted!r}; try --pix-fmt yuv420p"
+            f"{frame.format.name} cannot be converted to {wanted!r}, but to yuv420p",
+            hint="pix_fmt",
         ) from error
 
 

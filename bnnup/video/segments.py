@@ -232,7 +232,8 @@ class WorkFolder:
         if self._files(".seg") and not discard:
             raise MediaError(
                 f"{self.path} holds unfinished work with another input, model or options; finish "
-                "that first, or discard it with --force"
+                "that first",
+                hint="discard",
             )
         self.clear()
         self._make()

@@ -204,7 +204,9 @@ class Work:
             try:
                 packets = context.encode(frame)
             except av.FFmpegError as error:
-                raise MediaError(f"{context.name} failed: {error.strerror}; try --codec") from error
+                raise MediaError(
+                    f"{context.name} failed: {error.strerror}", hint="encoding"
+                ) from error
             for packet in packets:
                 if packet.pts is not None:
                     pts, duration = shown.pop(packet.pts)

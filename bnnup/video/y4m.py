@@ -78,8 +78,9 @@ def read_header(source: Reader) -> Stream:
         magic, fields = "", []
     if magic.encode() != MAGIC:
         raise MediaError(
-            "the input is no YUV4MPEG2 stream; make one with 'ffmpeg -i IN -f yuv4mpegpipe "
-            "-strict -1 -', or say what raw frames are with --raw"
+            "the input is no YUV4MPEG2 stream, like that of "
+            "'ffmpeg -i IN -f yuv4mpegpipe -strict -1 -'",
+            hint="raw",
         )
     values = {field[0]: field[1:] for field in fields if field[0] != "X"}
     if values.get("I", "p") not in ("p", "?"):
