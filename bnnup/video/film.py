@@ -145,8 +145,8 @@ def _describe(frame: VideoFrame) -> tuple[PlaneFormat, Colors]:
     form = read_pix_fmt(frame.format.name)
     if form is None:
         raise MediaError(
-            f"the pixel format {frame.format.name} is not planar Y'CbCr; convert it, to "
-            f"{'yuv444p' if frame.format.is_rgb else 'yuv420p'} for example",
+            f"the pixel format {frame.format.name} is not planar Y'CbCr, "
+            f"like {'yuv444p' if frame.format.is_rgb else 'yuv420p'}",
             hint="pix_fmt",
         )
     side = side_data(frame)
