@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import Run
@@ -178,13 +178,17 @@ def test_a_poisonous_picture(nodes: "Cluster", album: Path, tiny: Path) -> None:
     settings = Settings(Size(factor=2.0), str(tiny))
 
     def make() -> PictureWorker:
-        class Mortal(PictureWorker):
-            def _encode(self, *arguments: object) -> None:
-                if arguments[0].task.name.endswith("/a.png"):  # type: ignore[attr-defined]
-                    os.kill(os.getpid(), signal.SIGKILL)
-                super()._encode(*arguments)  # type: ignore[arg-type]
+        from bnnup.folders import writer  # the worker's own
 
-        return Mortal(settings, Machine(threads=1), settings.fingerprint(), {}, None, None)
+        encode = writer._encode
+
+        def deadly(work: Work, *arguments: Any) -> None:
+            if work.task.name.endswith("/a.png"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            encode(work, *arguments)
+
+        writer._encode = deadly
+        return PictureWorker(settings, Machine(threads=1), settings.fingerprint(), {}, None, None)
 
     out = album.parent / "out"
     found = {w.task.name: w for w, _ in works(nodes.address, album, out, tiny, make)}

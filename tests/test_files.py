@@ -73,7 +73,7 @@ def test_what_a_link_leads_to_is_not_overwritten_unasked(tmp_path: Path, exists:
         (tmp_path / "goal").write_bytes(b"old")
     (tmp_path / "link").symlink_to(tmp_path / "goal")
     if exists:
-        with pytest.raises(MediaError, match="--force"):
+        with pytest.raises(MediaError, match="exists"):
             check_writable(tmp_path / "link", force=False)
     else:
         check_writable(tmp_path / "link", force=False)

@@ -450,7 +450,7 @@ def test_no_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "force", "reason"),
     [
-        ("there.png", False, "--force"),
+        ("there.png", False, "exists"),
         ("folder.png", True, "is a folder"),
         ("absent/out.png", True, "no folder"),
         ("out.xyz", True, "ending"),
