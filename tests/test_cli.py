@@ -378,6 +378,27 @@ def test_debugging_shows_the_traceback(
         cli.main()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGHUP")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_leaves_nothing(folder: Path, tiny: Path, number: signal.Signals) -> None:
+    script = (
+        "import os, time\n"
+        "from bnnup import cli\n"
+        "from bnnup.folders import writer\n"
+        "encode = writer._encode\n"
+        "def halfway(work, strips, file):\n"
+        "    file.write(b'half')\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    time.sleep(5)\n"
+        "writer._encode = halfway\n"
+        "cli.main()\n"
+    )
+    command = [sys.executable, "-P", "-c", script, "upscale", folder / "photo.jpg", "-m", tiny]
+    before = sorted(folder.iterdir())
+    assert subprocess.run(command, capture_output=True).returncode == 128 + number
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals to a process itself are different there")
 def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Path) -> None:
     """The signal comes when the picture is half done."""

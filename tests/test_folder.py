@@ -1,5 +1,6 @@
 """Folders: what is found, where it goes, what is done once only, and what survives a crash."""
 
+import json
 import os
 import shutil
 import signal
@@ -178,6 +179,23 @@ def test_without_a_network_nothing_is_touched(run: Run, album: Path) -> None:
     assert done.code == 1
     assert "no such model file" in done.err
     assert os.listdir(album.parent) == ["album"]
+
+
+@posix
+def test_an_entry_with_a_fault_is_the_only_one_that_fails(
+    run: Run, album: Path, tiny: Path
+) -> None:
+    """Links that lead in circles, through a file, or nowhere with a name too long."""
+    (album / "loop.png").symlink_to("loop.png")
+    (album / "through.png").symlink_to("a.jpg/nothing.png")
+    (album / "long.png").symlink_to("n" * 255 + "/" * 2 + "m" * 300)
+    done = run("upscale", album, "-m", tiny, "--json")
+    reports = [json.loads(line) for line in done.out.splitlines()]
+    statuses = {Path(report["input"]).name: report["status"] for report in reports}
+    assert done.code == 1
+    assert statuses.pop("loop.png") == "failed"
+    assert "failed" not in {statuses[name] for name in statuses if not name.endswith(".png")}
+    assert list(statuses.values()).count("done") == 6
 
 
 def test_stages_overlap(

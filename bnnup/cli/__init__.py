@@ -6,6 +6,7 @@ Only typer and the standard library may be imported before a command runs, so th
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -75,6 +76,18 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, how), mode))
 
 
+def _end_tidily_by_signals() -> None:
+    """Whoever is told to end, or whose terminal closes, leaves nothing half done."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    for name in "SIGTERM", "SIGHUP":
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
+
+
 def _give_up_output() -> None:
     """What could not be written to standard output is not tried again at the end."""
     try:
@@ -100,6 +113,7 @@ def _hush_libraries() -> None:
 def main() -> None:
     """Runs the command line. A user's mistake is one red line and exit code 1."""
     _open_closed_streams()
+    _end_tidily_by_signals()
     debug = bool(os.environ.get("BNNUP_DEBUG"))
     if not (debug or sys.warnoptions):
         _hush_libraries()

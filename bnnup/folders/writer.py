@@ -35,7 +35,7 @@ def _write_file(work: Work, strips: Iterator[Strip], target: Path, ledger: Ledge
         target.parent.mkdir(parents=True, exist_ok=True)
     if ledger is not None and known is not None and not known.begun:
         ledger.begin(target)
-    with files.writing(target, None if known is None else token(work.task)) as file:
+    with files.writing(target, token(work.task)) as file:
         _encode(work, strips, file)
         work.bytes = file.seek(0, os.SEEK_END)
     if ledger is not None:

@@ -81,13 +81,24 @@ def entries(folder: Path) -> Iterator[Entry]:
     if is_local(folder):
         with os.scandir(folder) as found:
             for entry in found:
-                yield Entry(entry.name, entry.is_dir(follow_symlinks=False), entry.is_file())
+                yield Entry(entry.name, entry.is_dir(follow_symlinks=False), _is_file(entry))
         return
     remote = _remote(folder)
     for fact in remote.fs.ls(remote.path, detail=True):
         name = fact["name"].rstrip("/").rpartition("/")[2]
         if fact["name"].strip("/") != remote.path.strip("/"):  # some stores list the folder itself
             yield Entry(name, fact["type"] == "directory", fact["type"] == "file")
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """True, too, for a link that leads in circles or where one may not look.
+
+    What is wrong with it shows when it is opened, and concerns no other entry.
+    """
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
 
 
 def opened(path: Path) -> IO[bytes]:
