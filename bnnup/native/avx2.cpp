@@ -1,22 +1,24 @@
 // AVX2 with FMA (Intel since Haswell, AMD since Excavator).
 
 #include "kernel.h"
+#include "target.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(BNNUP_X86)
 
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "cpu.h"
 #include "nines.h"
-#include "target.h"
 
 namespace bnnup {
 namespace {
 
-bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool supported() { return cpu().avx2; }
 
 TARGET_BEGIN("avx2,fma")
 
@@ -191,17 +193,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel avx2 = {
-    "avx2", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel avx2 = KERNEL_TABLE("avx2", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel avx2 = {"avx2", [] { return false; }};
+const Kernel avx2 = absent("avx2");
 }
 
 #endif

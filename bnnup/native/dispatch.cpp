@@ -5,8 +5,9 @@
 namespace bnnup {
 namespace {
 
-// The fastest first; each answers for CPU and operating system together.
-const Kernel* const TABLE[] = {&amx, &avx512, &avx2, &neon, &wasm, &portable};
+#define BNNUP_ADDRESS(kernel) &kernel,
+const Kernel* const TABLE[] = {BNNUP_KERNELS(BNNUP_ADDRESS)};
+#undef BNNUP_ADDRESS
 
 }  // namespace
 

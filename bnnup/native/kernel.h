@@ -127,12 +127,26 @@ struct Kernel {
         uint16_t* out) = nullptr;
 };
 
-extern const Kernel portable;
-extern const Kernel avx2;
-extern const Kernel amx;
-extern const Kernel avx512;
-extern const Kernel neon;
-extern const Kernel wasm;
+// All that there are, the fastest first; each answers for CPU and operating system together.
+#define BNNUP_KERNELS(each) \
+    each(amx) each(avx512) each(avx2) each(neon) each(wasm) each(portable)
+#define BNNUP_DECLARE(kernel) extern const Kernel kernel;
+BNNUP_KERNELS(BNNUP_DECLARE)
+#undef BNNUP_DECLARE
+
+// The table of a kernel that has included rows.inc, with the two rows that it may have written
+// itself; and that of one which is not compiled for this machine.
+#define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
+    {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
+     binary_convolution, convolution, pack, activate, add, box_mean, weigh, enlarge,          \
+     merge<uint8_t>, merge<uint16_t>}
+
+inline Kernel absent(const char* name) {
+    Kernel kernel;
+    kernel.name = name;
+    kernel.supported = [] { return false; };
+    return kernel;
+}
 
 // Names of the kernels that this machine runs, the fastest first.
 std::vector<std::string> kernels();

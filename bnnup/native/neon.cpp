@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -171,17 +172,14 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 }  // namespace
 
-const Kernel neon = {
-    "neon", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel neon = KERNEL_TABLE("neon", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel neon = {"neon", [] { return false; }};
+const Kernel neon = absent("neon");
 }
 
 #endif

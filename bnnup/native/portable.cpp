@@ -118,9 +118,6 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 }  // namespace
 
-const Kernel portable = {
-    "portable", supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel portable = KERNEL_TABLE("portable", binary_convolution, convolution);
 
 }  // namespace bnnup

@@ -12,6 +12,7 @@
 #include <wasm_simd128.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -300,17 +301,14 @@ void convolution_by_fours(
 
 }  // namespace
 
-const Kernel wasm = {
-    NAME, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution,
-    convolution_by_fours, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>, merge<uint16_t>,
-};
+const Kernel wasm = KERNEL_TABLE(NAME, binary_convolution, convolution_by_fours);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel wasm = {"wasm", [] { return false; }};
+const Kernel wasm = absent("wasm");
 }
 
 #endif

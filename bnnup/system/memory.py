@@ -3,15 +3,15 @@
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 
 def available() -> int | None:
     """Bytes that this process could still take; None where the system does not say."""
     found = []
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable:"))
-        found.append(int(line.split()[1]) * 1024)
-    with suppress(OSError, ValueError):  # the limit of a container
+    with suppress(OSError, psutil.Error):
+        found.append(int(psutil.virtual_memory().available))
+    with suppress(OSError, ValueError):  # the limit of a container, which only Linux has
         group = Path("/sys/fs/cgroup")
         limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
         found.append(int(limit) - int(used))

@@ -247,6 +247,15 @@ bool refused(const std::function<void()>& action) {
     expect(refused([&] { runner.memory(1 << 20, 1 << 20, 1); }), "too many pixels");
     expect(refused([&] { runner.memory(5, 5, 0); }), "no threads");
     expect(refused([] { find_kernel("abacus"); }), "unknown kernel");
+    expect(refused([] { Runner(Network(1, "")).memory(5, 5, 1); }), "an unfinished network");
+    Network heavy(1, "");  // 6.5 MB an operation, of which its file has a sixteenth
+    const std::vector<float> many(size_t(4096) * 25), one(1);
+    const int wide = heavy.concatenate(std::vector<int>(4096, 0));
+    expect(
+        refused([&] {
+            for (int i = 0; i < 200; ++i) heavy.convolution(wide, 1, 5, span(many), span(one));
+        }),
+        "weights without bounds");
 }
 
 }  // namespace
