@@ -37,8 +37,7 @@ inline void clear_signs(char*, size_t, int, int) {}
 inline void fetch_ahead(const float*, size_t) {}  // it would cost more than it brings
 
 inline void store_signs(char* place, Vec v, int n) {
-    const __m128i signs =
-        _mm_mask_blend_epi8(negative(v), _mm_set1_epi8(1), _mm_set1_epi8(-1));
+    const __m128i signs = _mm_mask_blend_epi8(negative(v), _mm_set1_epi8(1), _mm_set1_epi8(-1));
     if (n == LANES) {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(place), signs);
     } else {

@@ -73,9 +73,7 @@ inline Vec select(Mask m, Vec a, Vec b) {
 inline unsigned bits(Mask m) {
     return unsigned(_mm256_movemask_ps(m.low)) | unsigned(_mm256_movemask_ps(m.high)) << 8;
 }
-inline Vec to_floats(Ints v) {
-    return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
-}
+inline Vec to_floats(Ints v) { return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)}; }
 
 // Eight pixels and four channels at a time: pixel 4 * i + j in part i of register j, and in
 // each part four pixels of four channels.
@@ -129,8 +127,8 @@ inline __m256i lower(__m256i sum, __m256i bytes) {
 // The dot products of a pixel with the channels of a group, in two vectors that share the
 // operands of the pixel.
 inline Ints dot(const BinaryWeights& op, const Word* weight, const Word* a) {
-    const __m256i ones = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i ones =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i twos = _mm256_add_epi8(ones, ones);
     int terms = op.terms();
     const size_t high = size_t(operands(terms)) * WORDS;

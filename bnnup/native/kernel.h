@@ -47,7 +47,7 @@ struct BinaryWeights {
 struct BinaryRow {
     const char* signs[MAX_KERNEL];  // kernel rows at column 0, each of planes
     size_t plane = 0;               // bytes; what is written has planes like what is read
-    const float* skip = nullptr;  // (width, in), unless the skip is none
+    const float* skip = nullptr;    // (width, in), unless the skip is none
     int width = 0;
     float* floats = nullptr;  // (width, out), may be null, may be skip
     char* packed = nullptr;   // signs of the same, may be null
@@ -103,13 +103,15 @@ struct Kernel {
     void (*binary_convolution)(const BinaryWeights&, const BinaryRow&, Word* scratch) = nullptr;
 
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
-    void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) = nullptr;
+    void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) =
+        nullptr;
     void (*pack)(const float* row, int channels, int width, char* packed, size_t plane) = nullptr;
     void (*activate)(const ActivationWeights&, const float* row, int width, float* out) = nullptr;
     void (*add)(const float* a, const float* b, size_t count, float* out) = nullptr;
     // rows: `window` rows at column 0; scratch: (window - 1 + width, channels).
     void (*box_mean)(
-        const float* const* rows, int window, int channels, int width, float* scratch, float* out) = nullptr;
+        const float* const* rows, int window, int channels, int width, float* scratch,
+        float* out) = nullptr;
     // out = x * sigmoid(gate)
     void (*weigh)(const float* x, const float* gate, size_t count, float* out) = nullptr;
     // One row of a bicubic enlargement: rows are the BICUBIC_TAPS around it at column 0, with
@@ -128,18 +130,19 @@ struct Kernel {
 };
 
 // All that there are, the fastest first; each answers for CPU and operating system together.
-#define BNNUP_KERNELS(each) \
-    each(amx) each(avx512) each(avx2) each(neon) each(wasm) each(portable)
+#define BNNUP_KERNELS(each) each(amx) each(avx512) each(avx2) each(neon) each(wasm) each(portable)
 #define BNNUP_DECLARE(kernel) extern const Kernel kernel;
 BNNUP_KERNELS(BNNUP_DECLARE)
 #undef BNNUP_DECLARE
 
 // The table of a kernel that has included rows.inc, with the two rows that it may have written
 // itself; and that of one which is not compiled for this machine.
-#define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
-    {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
-     binary_convolution, convolution, pack, activate, add, box_mean, weigh, enlarge,          \
-     merge<uint8_t>, merge<uint16_t>}
+#define KERNEL_TABLE(name, binary_convolution, convolution)         \
+    {name,           supported, PRODUCTS,       spin,               \
+     sign_layout,    arrange,   binary_scratch, binary_convolution, \
+     convolution,    pack,      activate,       add,                \
+     box_mean,       weigh,     enlarge,        merge<uint8_t>,     \
+     merge<uint16_t>}
 
 inline Kernel absent(const char* name) {
     Kernel kernel;

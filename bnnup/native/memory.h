@@ -23,9 +23,13 @@ struct AlignedAllocator {
     }
     void deallocate(T* memory, size_t) { ::operator delete(memory, std::align_val_t{CACHE_LINE}); }
     template <class U>
-    bool operator==(const AlignedAllocator<U>&) const { return true; }
+    bool operator==(const AlignedAllocator<U>&) const {
+        return true;
+    }
     template <class U>
-    bool operator!=(const AlignedAllocator<U>&) const { return false; }
+    bool operator!=(const AlignedAllocator<U>&) const {
+        return false;
+    }
 };
 
 template <class T>

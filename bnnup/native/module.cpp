@@ -22,7 +22,8 @@ using Plane = Array<float, 2>;
 using Result = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 template <class A>
-auto span(const A& array) -> Span<std::remove_const_t<std::remove_pointer_t<decltype(array.data())>>> {
+auto span(const A& array)
+    -> Span<std::remove_const_t<std::remove_pointer_t<decltype(array.data())>>> {
     return {array.data(), array.size()};
 }
 
@@ -39,8 +40,7 @@ void check_result(const Result& result, int height, int width, int factor) {
     }
 }
 
-void enlarge(
-    Plane plane, Plane down, Plane across, Result result, const std::string& kernel) {
+void enlarge(Plane plane, Plane down, Plane across, Result result, const std::string& kernel) {
     const int height = side(plane.shape(0)), width = side(plane.shape(1));
     const int factor = int(std::min<size_t>(down.shape(0), MAX_SCALE + 1));
     if (factor < 1 || factor > MAX_SCALE || down.shape(1) != BICUBIC_TAPS
@@ -51,8 +51,7 @@ void enlarge(
     const Kernel& chosen = find_kernel(kernel);
     const nb::gil_scoped_release release;
     enlarge_plane(
-        chosen, plane.data(), height, width, down.data(), across.data(), factor,
-        result.data());
+        chosen, plane.data(), height, width, down.data(), across.data(), factor, result.data());
 }
 
 template <class T>
@@ -61,8 +60,7 @@ using Pixels = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <class T>
 void merge(
     Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result, const std::string& kernel,
-    void (*Kernel::*merge)(
-        const float*, const float*, const float*, size_t, const float*, T*)) {
+    void (*Kernel::*merge)(const float*, const float*, const float*, size_t, const float*, T*)) {
     for (int axis = 0; axis < 2; ++axis) {
         if (cb.shape(axis) != y.shape(axis) || cr.shape(axis) != y.shape(axis)
             || result.shape(axis) != y.shape(axis)) {
@@ -74,8 +72,7 @@ void merge(
     }
     const Kernel& chosen = find_kernel(kernel);
     const nb::gil_scoped_release release;
-    (chosen.*merge)(
-        y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
+    (chosen.*merge)(y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
 }
 
 template <class T>
@@ -119,13 +116,13 @@ NB_MODULE(_native, m) {
             [](Network& n, int input, int channels, int kernel, Vector weight, Vector bias) {
                 return n.convolution(input, channels, kernel, span(weight), span(bias));
             },
-            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"),
-            nb::arg("weight").noconvert(), nb::arg("bias").noconvert())
+            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"), nb::arg("weight").noconvert(),
+            nb::arg("bias").noconvert())
         .def(
             "binary_convolution",
             [](Network& n, int input, int channels, int kernel, const std::string& skip,
-               const std::string& activation, Array<uint8_t, 1> weight, Vector scale,
-               Vector shift, Vector slope, Vector offset) {
+               const std::string& activation, Array<uint8_t, 1> weight, Vector scale, Vector shift,
+               Vector slope, Vector offset) {
                 return n.binary_convolution(
                     input, channels, kernel, skip, activation, span(weight), span(scale),
                     span(shift), span(slope), span(offset));

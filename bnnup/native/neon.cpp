@@ -101,9 +101,7 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
     }
 }
 
-size_t binary_scratch(const BinaryWeights& op) {
-    return size_t(op.terms()) * BLOCK * sizeof(Word);
-}
+size_t binary_scratch(const BinaryWeights& op) { return size_t(op.terms()) * BLOCK * sizeof(Word); }
 
 inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, Word* out) {
     for (int term = 0; term < op.terms(); ++term) {

@@ -62,8 +62,7 @@ void take(uint64_t bytes, uint64_t& taken) {
 }
 
 // weight: (out, in, kernel, kernel)
-FullWeights make_full(
-    int in, int out, int kernel, Floats weight, Floats bias, uint64_t& taken) {
+FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias, uint64_t& taken) {
     const int area = kernel * kernel;
     check_size(weight.size, size_t(out) * in * area, "weight has the wrong size");
     check_size(bias.size, out, "bias has the wrong size");
@@ -201,8 +200,7 @@ int Network::activation(int input, const std::string& activation, Floats slope, 
 int Network::add(int left, int right) {
     const Operation &a = value(left), &b = value(right);
     check(a.channels == b.channels && a.factor == b.factor, "the shapes of a sum differ");
-    return append(
-        make(Kind::add, {reads_floats(left), reads_floats(right)}, a.channels, a.factor));
+    return append(make(Kind::add, {reads_floats(left), reads_floats(right)}, a.channels, a.factor));
 }
 
 int Network::concatenate(const std::vector<int>& parts) {
@@ -242,8 +240,7 @@ int Network::bicubic(int input, int factor, Floats phases) {
 }
 
 int Network::channel_attention(
-    int input, int squeeze, int window, Floats down, Floats down_bias, Floats up,
-    Floats up_bias) {
+    int input, int squeeze, int window, Floats down, Floats down_bias, Floats up, Floats up_bias) {
     const Operation& x = value(input);
     check_channels(squeeze);
     check(window % 2 == 1 && window >= 1 && window <= MAX_WINDOW, "window must be small and odd");

@@ -69,9 +69,8 @@ public:
 
     int convolution(int input, int channels, int kernel, Floats weight, Floats bias);
     int binary_convolution(
-        int input, int channels, int kernel, const std::string& skip,
-        const std::string& activation, Bytes weight, Floats scale, Floats shift, Floats slope,
-        Floats offset);
+        int input, int channels, int kernel, const std::string& skip, const std::string& activation,
+        Bytes weight, Floats scale, Floats shift, Floats slope, Floats offset);
     int activation(int input, const std::string& activation, Floats slope, Floats offset);
     int add(int left, int right);
     int concatenate(const std::vector<int>& parts);

@@ -126,8 +126,10 @@ void compute(const Job& job, int y) {
                 job.out(y), job.passage.luma + size_t(y) * job.result.width + job.columns.begin,
                 job.width() * sizeof(float));
             return;
-        case Kind::convolution: return convolve(job, y);
-        case Kind::binary_convolution: return convolve_signs(job, y);
+        case Kind::convolution:
+            return convolve(job, y);
+        case Kind::binary_convolution:
+            return convolve_signs(job, y);
         case Kind::activation:
             return job.kernel().activate(
                 job.operation.activation, job.row(job.input(), y), job.width(), job.out(y));
@@ -135,10 +137,14 @@ void compute(const Job& job, int y) {
             return job.kernel().add(
                 job.row(job.input(0), y), job.row(job.input(1), y),
                 size_t(job.width()) * job.result.channels, job.out(y));
-        case Kind::concatenate: return concatenate(job, y);
-        case Kind::pixel_shuffle: return shuffle_pixels(job, y);
-        case Kind::bicubic: return enlarge(job, y);
-        case Kind::channel_attention: return attend(job, y);
+        case Kind::concatenate:
+            return concatenate(job, y);
+        case Kind::pixel_shuffle:
+            return shuffle_pixels(job, y);
+        case Kind::bicubic:
+            return enlarge(job, y);
+        case Kind::channel_attention:
+            return attend(job, y);
     }
 }
 
@@ -165,8 +171,8 @@ void finish_row(const Job& job, int y) {
     const size_t bytes = value.layout.bytes;
     if (job.operation.kind != Kind::binary_convolution) {
         job.kernel().pack(
-            job.out(y), value.channels, columns.end - columns.begin,
-            signs + columns.begin * bytes, value.sign_plane());
+            job.out(y), value.channels, columns.end - columns.begin, signs + columns.begin * bytes,
+            value.sign_plane());
     }
     for (int plane = 0; plane < value.layout.planes; ++plane) {
         extend(signs + plane * value.sign_plane(), columns, value.width, bytes, BORDER);
@@ -181,8 +187,8 @@ void compute_row(const Passage& passage, int operation, int y, Range columns, ch
     const int step = one_to_one ? 1 : what.parameter;
     const int factor = what.factor / step;  // of what is read
     const Job job{
-        passage, what, passage.values[operation],
-        {columns.begin * factor, columns.end * factor}, step, scratch};
+        passage, what,   passage.values[operation], {columns.begin * factor, columns.end * factor},
+        step,    scratch};
     for (int row = y * factor; row < (y + 1) * factor; ++row) {
         compute(job, row);
         for (int i = row * step; i < (row + 1) * step; ++i) finish_row(job, i);

@@ -145,7 +145,8 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
         case Kind::channel_attention:
             return 3 * row + size_t(operation.parameter) * value.channels * sizeof(float)
                 + size_t(value.width) * operation.full.out * sizeof(float) + 4 * CACHE_LINE;
-        default: return 0;
+        default:
+            return 0;
     }
 }
 

@@ -43,8 +43,8 @@ private:
 
 struct Plan {
     int height = 0, width = 0;
-    int threads = 1;  // no more than have something to do
-    int bands = 1;    // that may be in work at a time
+    int threads = 1;            // no more than have something to do
+    int bands = 1;              // that may be in work at a time
     std::vector<Value> values;  // pointers are offsets into the workspace, until placed
     std::vector<size_t> float_offset, sign_offset;  // bytes
     std::vector<int> lags;  // by operation, in rows and columns of the input

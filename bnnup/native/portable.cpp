@@ -31,13 +31,23 @@ inline Vec each(F f) {
     return v;
 }
 
-inline Vec load(const float* p) { return each([=](int i) { return p[i]; }); }
-inline Vec load(const float* p, int n) { return each([=](int i) { return i < n ? p[i] : 0.0f; }); }
+inline Vec load(const float* p) {
+    return each([=](int i) { return p[i]; });
+}
+inline Vec load(const float* p, int n) {
+    return each([=](int i) { return i < n ? p[i] : 0.0f; });
+}
 inline void store(float* p, Vec v) { std::memcpy(p, v.lane, sizeof v.lane); }
 inline void store(float* p, Vec v, int n) { std::memcpy(p, v.lane, n * sizeof(float)); }
-inline Vec broadcast(float x) { return each([=](int) { return x; }); }
-inline Vec add(Vec a, Vec b) { return each([&](int i) { return a.lane[i] + b.lane[i]; }); }
-inline Vec multiply(Vec a, Vec b) { return each([&](int i) { return a.lane[i] * b.lane[i]; }); }
+inline Vec broadcast(float x) {
+    return each([=](int) { return x; });
+}
+inline Vec add(Vec a, Vec b) {
+    return each([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline Vec multiply(Vec a, Vec b) {
+    return each([&](int i) { return a.lane[i] * b.lane[i]; });
+}
 inline Vec multiply_add(Vec a, Vec b, Vec c) {
     return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); });
 }
@@ -50,7 +60,9 @@ inline Vec select(Mask m, Vec a, Vec b) {
     return each([&](int i) { return m >> i & 1 ? a.lane[i] : b.lane[i]; });
 }
 inline unsigned bits(Mask m) { return m; }
-inline Vec to_floats(Ints v) { return each([&](int i) { return float(v.lane[i]); }); }
+inline Vec to_floats(Ints v) {
+    return each([&](int i) { return float(v.lane[i]); });
+}
 
 inline void transpose(const float* from, size_t stride, float* to, size_t step) {
     for (int x = 0; x < LANES; ++x) {
@@ -58,9 +70,7 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
     }
 }
 
-size_t binary_scratch(const BinaryWeights& op) {
-    return size_t(op.terms()) * BLOCK * sizeof(Word);
-}
+size_t binary_scratch(const BinaryWeights& op) { return size_t(op.terms()) * BLOCK * sizeof(Word); }
 
 // The words of n pixels from x on: (terms, BLOCK).
 inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, Word* out) {
@@ -100,7 +110,8 @@ inline void dots(
                 differing[lane] += popcount(a[term * BLOCK + x] ^ weight[term * LANES + lane]);
             }
         }
-        for (int lane = 0; lane < LANES; ++lane) out[x][0].lane[lane] = op.bits() - 2 * differing[lane];
+        for (int lane = 0; lane < LANES; ++lane)
+            out[x][0].lane[lane] = op.bits() - 2 * differing[lane];
     }
 }
 

@@ -66,8 +66,7 @@ void Runner::run(
     char* const scratch = workspace.memory.get() + plan.bytes - plan.scratch * plan.threads;
     std::deque<Bands> bands;
     for (const Sweep& sweep : plan.sweeps) {
-        bands.emplace_back(
-            sweep.bands, sweep.blocks * int(sweep.operations.size()), plan.bands);
+        bands.emplace_back(sweep.bands, sweep.blocks * int(sweep.operations.size()), plan.bands);
     }
     std::vector<std::vector<double>> taken(
         plan.threads, std::vector<double>(network_.operations().size()));

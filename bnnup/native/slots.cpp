@@ -52,8 +52,8 @@ void Slots::lay_out_parts(
 int Slots::choose(int operation, Shape shape, int group) {
     int best = -1;
     for (int i = 0; i < int(slots_.size()); ++i) {
-        const bool open = slots_[i].group == group
-            || (slots_[i].group == ALL && has_read(slots_[i], operation));
+        const bool open =
+            slots_[i].group == group || (slots_[i].group == ALL && has_read(slots_[i], operation));
         if (!open || !is_free(slots_[i], operation, shape)) continue;
         if (best < 0 || fits_better(slots_[i].row, slots_[best].row, shape.row)) best = i;
     }

@@ -51,8 +51,8 @@ inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_ma
 // (1 + e) (1 - e) - 1 is -e^2, and 0 where the product is rounded first.
 bool supported() {
     volatile float e = 1.0f / 4096;
-    const v128_t product = fused(
-        wasm_f32x4_splat(1 + e), wasm_f32x4_splat(1 - e), wasm_f32x4_splat(-1.0f));
+    const v128_t product =
+        fused(wasm_f32x4_splat(1 + e), wasm_f32x4_splat(1 - e), wasm_f32x4_splat(-1.0f));
     return wasm_f32x4_extract_lane(product, 0) == -e * e;
 }
 
@@ -60,7 +60,9 @@ bool supported() {
 
 bool supported() { return true; }
 
-inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
+inline v128_t fused(v128_t a, v128_t b, v128_t c) {
+    return wasm_f32x4_add(wasm_f32x4_mul(a, b), c);
+}
 
 #else
 
@@ -75,11 +77,11 @@ inline v128_t add_to_odd(v128_t a, v128_t b) {
     const v128_t of_b = wasm_f64x2_sub(sum, a), of_a = wasm_f64x2_sub(sum, of_b);
     const v128_t rest = wasm_f64x2_add(wasm_f64x2_sub(a, of_a), wasm_f64x2_sub(b, of_b));
     const v128_t inexact = wasm_f64x2_gt(wasm_f64x2_abs(rest), wasm_f64x2_const_splat(0));
-    const v128_t even = wasm_i64x2_sub(
-        wasm_v128_and(sum, wasm_i64x2_const_splat(1)), wasm_i64x2_const_splat(1));
+    const v128_t even =
+        wasm_i64x2_sub(wasm_v128_and(sum, wasm_i64x2_const_splat(1)), wasm_i64x2_const_splat(1));
     // One step towards the rest: away from zero where their signs are the same.
-    const v128_t step = wasm_v128_or(
-        wasm_i64x2_shr(wasm_v128_xor(sum, rest), 63), wasm_i64x2_const_splat(1));
+    const v128_t step =
+        wasm_v128_or(wasm_i64x2_shr(wasm_v128_xor(sum, rest), 63), wasm_i64x2_const_splat(1));
     return wasm_i64x2_add(sum, wasm_v128_and(step, wasm_v128_and(inexact, even)));
 }
 
@@ -155,9 +157,8 @@ inline Mask negative(Vec v) {
     return each([&](int i) { return wasm_f32x4_lt(v.quarter[i], zero); });
 }
 inline Vec select(Mask m, Vec a, Vec b) {
-    return each([&](int i) {
-        return wasm_v128_bitselect(a.quarter[i], b.quarter[i], m.quarter[i]);
-    });
+    return each(
+        [&](int i) { return wasm_v128_bitselect(a.quarter[i], b.quarter[i], m.quarter[i]); });
 }
 inline unsigned bits(Mask m) {
     const v128_t low = wasm_i16x8_narrow_i32x4(m.quarter[0], m.quarter[1]);
@@ -289,13 +290,15 @@ inline void convolve_few(const FullWeights& op, const float* const* rows, int wi
     for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
 }
 
-void convolution_by_fours(
-    const FullWeights& op, const float* const* rows, int width, float* out) {
+void convolution_by_fours(const FullWeights& op, const float* const* rows, int width, float* out) {
     if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
     switch ((op.out + 3) / 4) {
-        case 1: return convolve_few<1>(op, rows, width, out);
-        case 2: return convolve_few<2>(op, rows, width, out);
-        default: return convolve_few<3>(op, rows, width, out);
+        case 1:
+            return convolve_few<1>(op, rows, width, out);
+        case 2:
+            return convolve_few<2>(op, rows, width, out);
+        default:
+            return convolve_few<3>(op, rows, width, out);
     }
 }
 

@@ -61,8 +61,8 @@ int add_binary(
     const auto scale = random.numbers(out, 0.2f), shift = random.numbers(out);
     const auto slope = random.numbers(bends ? out : 0), offset = random.numbers(shifts ? out : 0);
     return network.binary_convolution(
-        input, out, kernel, skip, activation, span(weight), span(scale), span(shift),
-        span(slope), span(offset));
+        input, out, kernel, skip, activation, span(weight), span(scale), span(shift), span(slope),
+        span(offset));
 }
 
 int add_full(Network& network, Random& random, int input, int in, int out, int kernel) {
@@ -86,10 +86,8 @@ Network make_network(
     Random random{uint64_t(before * 1000 + after * 10 + size)};
     Network network(2, kernel);
     const int head = add_full(network, random, 0, 1, before, 3);
-    const int body =
-        add_binary(network, random, head, before, after, size, skip, activation);
-    const int again =
-        add_binary(network, random, body, after, after, 3, "identity", activation);
+    const int body = add_binary(network, random, head, before, after, size, skip, activation);
+    const int again = add_binary(network, random, body, after, after, 3, "identity", activation);
     const int sum = network.add(body, again);
     const auto slope = random.numbers(after);
     const int bent = network.activation(sum, "prelu", span(slope), {});
@@ -130,8 +128,8 @@ void test_kernels_agree(
             expect(
                 std::memcmp(result.data(), expected.data(), result.size() * 4) == 0,
                 kernel + " differs: " + std::to_string(before) + " to " + std::to_string(after)
-                    + " channels, kernel " + std::to_string(size) + ", " + skip + ", "
-                    + activation + ", width " + std::to_string(width));
+                    + " channels, kernel " + std::to_string(size) + ", " + skip + ", " + activation
+                    + ", width " + std::to_string(width));
         }
     }
 }
@@ -215,16 +213,28 @@ bool refused(const std::function<void()>& action) {
                 const int x = pick(), y = pick(), z = pick();
                 const std::string skip = names[random.below(7)], bend = names[random.below(7)];
                 switch (random.below(8)) {
-                    case 0: network.convolution(x, y, z, span(a), span(b)); break;
+                    case 0:
+                        network.convolution(x, y, z, span(a), span(b));
+                        break;
                     case 1:
                         network.binary_convolution(
                             x, y, z, skip, bend, span(signs), span(a), span(b), span(c), span(d));
                         break;
-                    case 2: network.activation(x, bend, span(a), span(b)); break;
-                    case 3: network.add(x, y); break;
-                    case 4: network.concatenate({x, y, z}); break;
-                    case 5: network.pixel_shuffle(x, y); break;
-                    case 6: network.bicubic(x, y, span(a)); break;
+                    case 2:
+                        network.activation(x, bend, span(a), span(b));
+                        break;
+                    case 3:
+                        network.add(x, y);
+                        break;
+                    case 4:
+                        network.concatenate({x, y, z});
+                        break;
+                    case 5:
+                        network.pixel_shuffle(x, y);
+                        break;
+                    case 6:
+                        network.bicubic(x, y, span(a));
+                        break;
                     case 7:
                         network.channel_attention(x, y, z, span(a), span(b), span(c), span(d));
                         break;
