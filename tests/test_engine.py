@@ -243,8 +243,8 @@ def assert_merged_alike(y: Picture, cb: Picture, cr: Picture, dtype: type) -> No
     y, cb, cr = (plane.astype(np.float32) for plane in (y, cb, cr))
     with np.errstate(all="ignore"):
         expected = color.quantize(color.merge(y, cb, cr), wanted)
-    for kernel in engine.kernels():
-        merged = engine.merge(y, cb, cr, wanted, kernel)
+        made = [engine.merge(y, cb, cr, wanted, kernel) for kernel in engine.kernels()]
+    for merged in made:
         assert merged.dtype == wanted
         assert merged.tobytes() == expected.tobytes()
 
