@@ -4,42 +4,24 @@
 // count bits, and the sums are the same integers. All else is as with AVX-512.
 
 #include "kernel.h"
+#include "target.h"
 
-#if defined(__x86_64__) && defined(__linux__) && __has_include(<amxint8intrin.h>)
+// The headers of GCC and of Clang.
+#if defined(BNNUP_X86) && (__has_include(<amxint8intrin.h>) || __has_include(<amxintrin.h>))
 
-#include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
-#include "target.h"
+#include "cpu.h"
 
 namespace bnnup {
 namespace {
 
-// Tiles are state that the system saves for those who ask for it.
-bool granted() {
-    constexpr int ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18;
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
-}
-
-bool has_tiles() {
-    unsigned eax, ebx, ecx, edx;
-    constexpr unsigned wanted = 1u << 24 | 1u << 25;  // AMX-TILE, AMX-INT8
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & wanted) == wanted;
-}
-
-bool supported() {
-    static const bool answer =
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("fma") && has_tiles() && granted();
-    return answer;
-}
+bool supported() { return cpu().tiles; }
 
 TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-int8")
 
@@ -234,14 +216,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel amx = BNNUP_KERNEL("amx", convolve_in_tiles, convolution);
+const Kernel amx = KERNEL_TABLE("amx", convolve_in_tiles, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel amx = BNNUP_NO_KERNEL("amx");
+const Kernel amx = absent("amx");
 }
 
 #endif

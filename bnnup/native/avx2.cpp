@@ -1,24 +1,24 @@
 // AVX2 with FMA (Intel since Haswell, AMD since Excavator).
 
 #include "kernel.h"
+#include "target.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(BNNUP_X86)
 
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "cpu.h"
 #include "nines.h"
-#include "target.h"
 
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+bool supported() { return cpu().avx2; }
 
 TARGET_BEGIN("avx2,fma")
 
@@ -77,9 +77,7 @@ inline Vec select(Mask m, Vec a, Vec b) {
 inline unsigned bits(Mask m) {
     return unsigned(_mm256_movemask_ps(m.low)) | unsigned(_mm256_movemask_ps(m.high)) << 8;
 }
-inline Vec to_floats(Ints v) {
-    return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
-}
+inline Vec to_floats(Ints v) { return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)}; }
 
 // Eight pixels and four channels at a time: pixel 4 * i + j in part i of register j, and in
 // each part four pixels of four channels.
@@ -199,14 +197,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel avx2 = BNNUP_KERNEL("avx2", binary_convolution, convolution);
+const Kernel avx2 = KERNEL_TABLE("avx2", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel avx2 = BNNUP_NO_KERNEL("avx2");
+const Kernel avx2 = absent("avx2");
 }
 
 #endif

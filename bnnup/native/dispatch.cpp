@@ -6,14 +6,9 @@
 namespace bnnup {
 namespace {
 
-#define BNNUP_ENTRY(kernel) &kernel,
-const Kernel* const TABLE[] = {BNNUP_KERNELS(BNNUP_ENTRY)};
-#undef BNNUP_ENTRY
-
-std::string wanted() {
-    const char* name = std::getenv("BNNUP_KERNEL");
-    return name ? name : "";
-}
+#define BNNUP_ADDRESS(kernel) &kernel,
+const Kernel* const TABLE[] = {BNNUP_KERNELS(BNNUP_ADDRESS)};
+#undef BNNUP_ADDRESS
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 #include <wasm_simd128.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -296,16 +297,56 @@ uint64_t spin(long rounds, uint64_t seed) {
 #include "blocks.inc"
 #include "rows.inc"
 
+// Vectors hold four channels, so that of a group with fewer only some need summing: those of
+// a tail, which are scale^2.
+template <int COUNT, int FILLED>
+inline void convolve_few(const FullWeights& op, const float* const* rows, int x, float* out) {
+    const float* weight = op.weight.data();
+    Vec sum[COUNT];
+    for (int i = 0; i < COUNT; ++i) sum[i] = load(op.bias.data());
+    for (int ky = 0; ky < 3; ++ky) {
+        const float* in = rows[ky] + (ptrdiff_t(x) - 1) * op.in;
+        for (int k = 0; k < op.in; ++k, ++in, weight += 3 * LANES) {
+            for (int kx = 0; kx < 3; ++kx) {
+                const Vec w = load(weight + kx * LANES);
+                for (int i = 0; i < COUNT; ++i) {
+                    sum[i] = multiply_add<FILLED>(broadcast(in[(i + kx) * op.in]), w, sum[i]);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < COUNT; ++i) store_some(out + (size_t(x) + i) * op.out, sum[i], op.out);
+}
+
+template <int FILLED>
+inline void convolve_few(const FullWeights& op, const float* const* rows, int width, float* out) {
+    int x = 0;
+    for (; x + PIXELS <= width; x += PIXELS) convolve_few<PIXELS, FILLED>(op, rows, x, out);
+    for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
+}
+
+void convolution_by_fours(const FullWeights& op, const float* const* rows, int width, float* out) {
+    if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
+    switch ((op.out + 3) / 4) {
+        case 1:
+            return convolve_few<1>(op, rows, width, out);
+        case 2:
+            return convolve_few<2>(op, rows, width, out);
+        default:
+            return convolve_few<3>(op, rows, width, out);
+    }
+}
+
 }  // namespace
 
-const Kernel wasm = BNNUP_KERNEL(NAME, binary_convolution, convolution);
+const Kernel wasm = KERNEL_TABLE(NAME, binary_convolution, convolution_by_fours);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel wasm = BNNUP_NO_KERNEL("wasm");
+const Kernel wasm = absent("wasm");
 }
 
 #endif
