@@ -31,12 +31,8 @@ constexpr int SIDE = 16;        // pixels or channels of a tile
 constexpr int TILE = 64;        // bytes of a row of a tile
 constexpr int PART = 2 * SIDE;  // pixels that are multiplied at a time
 
-inline SignLayout sign_layout(int channels) {
-    return as_bytes(channels);
-}
-inline size_t group_place(int group, size_t) {
-    return size_t(group) * LANES;
-}
+inline SignLayout sign_layout(int channels) { return as_bytes(channels); }
+inline size_t group_place(int group, size_t) { return size_t(group) * LANES; }
 inline void clear_signs(char*, size_t, int, int) {}
 inline void fetch_ahead(const float*, size_t) {}  // it would cost more than it brings
 
@@ -50,20 +46,14 @@ inline void store_signs(char* place, Vec v, int n) {
 }
 
 // The compiler does not know what tiles read and write.
-inline void forget() {
-    __asm__ volatile("" ::: "memory");
-}
+inline void forget() { __asm__ volatile("" ::: "memory"); }
 
 // A kernel row of a pixel's string is `kernel * in` consecutive bytes of the row: its
 // columns are neighbours. The last tile of a kernel row goes past its end, where the
 // weights are 0.
-inline int tiles_of(const BinaryWeights& op) {
-    return divide_up(op.kernel * op.in, TILE);
-}
+inline int tiles_of(const BinaryWeights& op) { return divide_up(op.kernel * op.in, TILE); }
 
-size_t binary_scratch(const BinaryWeights&) {
-    return 0;
-}
+size_t binary_scratch(const BinaryWeights&) { return 0; }
 
 // (groups, kernel rows, tiles, SIDE, LANES, 4) bytes: every channel's signs in fours
 Aligned<Word> arrange(const BinaryWeights& op, const Word* words) {

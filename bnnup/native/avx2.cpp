@@ -41,9 +41,7 @@ inline __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes);
 }
 
-inline Vec load(const float* p) {
-    return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
-}
+inline Vec load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline Vec load(const float* p, int n) {
     return {_mm256_maskload_ps(p, first(n)), _mm256_maskload_ps(p + 8, first(n - 8))};
 }
@@ -55,9 +53,7 @@ inline void store(float* p, Vec v, int n) {
     _mm256_maskstore_ps(p, first(n), v.low);
     _mm256_maskstore_ps(p + 8, first(n - 8), v.high);
 }
-inline Vec broadcast(float x) {
-    return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
-}
+inline Vec broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline Vec add(Vec a, Vec b) {
     return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
 }
@@ -105,9 +101,7 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
 inline __m256i load_words(const Word* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-inline __m256i broadcast(const Word* p) {
-    return _mm256_set1_epi32(int(*p));
-}
+inline __m256i broadcast(const Word* p) { return _mm256_set1_epi32(int(*p)); }
 
 // factor times the set bits of every byte, with the factor's table of nibbles.
 inline __m256i count_bytes(__m256i x, __m256i table) {

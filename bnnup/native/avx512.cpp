@@ -30,9 +30,7 @@ constexpr int GROUPS = 2;
 
 #include "nines.inc"
 
-inline __m512i load_words(const Word* p) {
-    return _mm512_load_si512(p);
-}
+inline __m512i load_words(const Word* p) { return _mm512_load_si512(p); }
 inline __m512i broadcast(const Word* p) {
     __m512i v = _mm512_set1_epi32(int(*p));
     __asm__("" : "+v"(v));

@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <stdexcept>
 
 #include "kernel.h"
@@ -20,8 +19,7 @@ std::vector<std::string> kernels() {
     return names;
 }
 
-const Kernel& find_kernel(const std::string& asked) {
-    const std::string name = asked.empty() ? wanted() : asked;
+const Kernel& find_kernel(const std::string& name) {
     for (const Kernel* kernel : TABLE) {
         if (kernel->supported() && (name.empty() || name == kernel->name)) return *kernel;
     }

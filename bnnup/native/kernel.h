@@ -154,8 +154,8 @@ inline Kernel absent(const char* name) {
 // Names of the kernels that this machine runs, the fastest first.
 std::vector<std::string> kernels();
 
-// The kernel called `name`; for an empty name the one that BNNUP_KERNEL names, or else the
-// fastest. std::invalid_argument lists the valid names.
+// The kernel called `name`, the fastest for an empty name; std::invalid_argument lists
+// the valid names.
 const Kernel& find_kernel(const std::string& name);
 
 }  // namespace bnnup

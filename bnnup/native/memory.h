@@ -9,9 +9,7 @@ namespace bnnup {
 
 constexpr size_t CACHE_LINE = 64;  // bytes; also one 512-bit vector
 
-constexpr size_t round_up(size_t n, size_t step) {
-    return (n + step - 1) / step * step;
-}
+constexpr size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
 
 template <class T>
 struct AlignedAllocator {

@@ -14,9 +14,7 @@
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 constexpr int QUARTERS = LANES / 4;
 constexpr int PIXELS = 4;

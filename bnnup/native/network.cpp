@@ -111,9 +111,7 @@ std::vector<Word> read_strings(const BinaryWeights& op, Bytes weight) {
     return strings;
 }
 
-Read reads_floats(int value, int radius = 0) {
-    return {value, true, false, radius, 0};
-}
+Read reads_floats(int value, int radius = 0) { return {value, true, false, radius, 0}; }
 
 Operation make(Kind kind, std::vector<Read> reads, int channels, int factor) {
     Operation operation;

@@ -35,9 +35,7 @@ int reach(const Network& network, const Read& read) {
 Shape shape_of_floats(const Value& v, int factor) {
     return {v.float_stride() * sizeof(float) * factor, factor};
 }
-Shape shape_of_signs(const Value& v, int factor) {
-    return {v.sign_stride() * factor, factor};
-}
+Shape shape_of_signs(const Value& v, int factor) { return {v.sign_stride() * factor, factor}; }
 
 // Columns and rows of the widest value that fit a thread's cache together.
 struct InFlight {
@@ -139,10 +137,11 @@ std::vector<Sweep> make_sweeps(
 size_t scratch_bytes(const Network& network, const Operation& operation, const Value& value) {
     const size_t row = size_t(value.width) * value.channels * sizeof(float);
     switch (operation.kind) {
-        case Kind::binary_convolution: return network.kernel().binary_scratch(operation.binary);
+        case Kind::binary_convolution:
+            return network.kernel().binary_scratch(operation.binary);
         case Kind::bicubic:
             return 2 * row / operation.parameter
-                   + size_t(BICUBIC_TAPS - 1) * value.channels * sizeof(float);
+                + size_t(BICUBIC_TAPS - 1) * value.channels * sizeof(float);
         case Kind::channel_attention:
             return 3 * row + size_t(operation.parameter) * value.channels * sizeof(float)
                 + size_t(value.width) * operation.full.out * sizeof(float) + 4 * CACHE_LINE;
@@ -193,7 +192,6 @@ void fill_slots(
         const Operation& operation = operations[i];
         const int at = int(i);
         if (!operation.needed()) continue;
-        const int at = int(i);
         for (const Read& read : operation.reads) {
             if (read.floats) {
                 floats.note_read(at, read.value, rows_ahead(network, read, read.float_radius));

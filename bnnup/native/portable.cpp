@@ -10,9 +10,7 @@
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 struct Vec {
     float lane[LANES];

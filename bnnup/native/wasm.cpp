@@ -12,7 +12,6 @@
 #include <wasm_simd128.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -48,9 +47,7 @@ template <class F>
 
 #if defined(__wasm_relaxed_simd__)
 
-inline v128_t fused(v128_t a, v128_t b, v128_t c) {
-    return wasm_f32x4_relaxed_madd(a, b, c);
-}
+inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 
 // (1 + e) (1 - e) - 1 is -e^2, and 0 where the product is rounded first.
 bool supported() {
@@ -62,9 +59,7 @@ bool supported() {
 
 #elif defined(BNNUP_FAST)
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 inline v128_t fused(v128_t a, v128_t b, v128_t c) {
     return wasm_f32x4_add(wasm_f32x4_mul(a, b), c);
@@ -72,9 +67,7 @@ inline v128_t fused(v128_t a, v128_t b, v128_t c) {
 
 #else
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 // The exact sum of a and b, of which a double cannot hold all bits, as the double whose last
 // bit tells that something is missing. What is rounded once more, to fewer bits, then is as if
@@ -103,12 +96,8 @@ inline v128_t doubtful(v128_t sum) {
     return wasm_v128_or(halfway, wasm_v128_andnot(small, zero));
 }
 
-inline v128_t wide(v128_t v) {
-    return wasm_f64x2_promote_low_f32x4(v);
-}
-inline v128_t high(v128_t v) {
-    return wasm_i64x2_shuffle(v, v, 1, 1);
-}
+inline v128_t wide(v128_t v) { return wasm_f64x2_promote_low_f32x4(v); }
+inline v128_t high(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
 
 #endif
 
@@ -202,12 +191,8 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
 
 #include "nines.inc"
 
-inline v128_t load_words(const Word* p) {
-    return wasm_v128_load(p);
-}
-inline v128_t broadcast(const Word* p) {
-    return wasm_v128_load32_splat(p);
-}
+inline v128_t load_words(const Word* p) { return wasm_v128_load(p); }
+inline v128_t broadcast(const Word* p) { return wasm_v128_load32_splat(p); }
 
 inline v128_t carry(v128_t x, v128_t p, v128_t q, const Word* w) {
     p = wasm_v128_xor(p, load_words(w + WORDS));
@@ -297,49 +282,9 @@ uint64_t spin(long rounds, uint64_t seed) {
 #include "blocks.inc"
 #include "rows.inc"
 
-// Vectors hold four channels, so that of a group with fewer only some need summing: those of
-// a tail, which are scale^2.
-template <int COUNT, int FILLED>
-inline void convolve_few(const FullWeights& op, const float* const* rows, int x, float* out) {
-    const float* weight = op.weight.data();
-    Vec sum[COUNT];
-    for (int i = 0; i < COUNT; ++i) sum[i] = load(op.bias.data());
-    for (int ky = 0; ky < 3; ++ky) {
-        const float* in = rows[ky] + (ptrdiff_t(x) - 1) * op.in;
-        for (int k = 0; k < op.in; ++k, ++in, weight += 3 * LANES) {
-            for (int kx = 0; kx < 3; ++kx) {
-                const Vec w = load(weight + kx * LANES);
-                for (int i = 0; i < COUNT; ++i) {
-                    sum[i] = multiply_add<FILLED>(broadcast(in[(i + kx) * op.in]), w, sum[i]);
-                }
-            }
-        }
-    }
-    for (int i = 0; i < COUNT; ++i) store_some(out + (size_t(x) + i) * op.out, sum[i], op.out);
-}
-
-template <int FILLED>
-inline void convolve_few(const FullWeights& op, const float* const* rows, int width, float* out) {
-    int x = 0;
-    for (; x + PIXELS <= width; x += PIXELS) convolve_few<PIXELS, FILLED>(op, rows, x, out);
-    for (; x < width; ++x) convolve_few<1, FILLED>(op, rows, x, out);
-}
-
-void convolution_by_fours(const FullWeights& op, const float* const* rows, int width, float* out) {
-    if (op.kernel != 3 || op.out > 12) return convolution(op, rows, width, out);
-    switch ((op.out + 3) / 4) {
-        case 1:
-            return convolve_few<1>(op, rows, width, out);
-        case 2:
-            return convolve_few<2>(op, rows, width, out);
-        default:
-            return convolve_few<3>(op, rows, width, out);
-    }
-}
-
 }  // namespace
 
-const Kernel wasm = KERNEL_TABLE(NAME, binary_convolution, convolution_by_fours);
+const Kernel wasm = KERNEL_TABLE(NAME, binary_convolution, convolution);
 
 }  // namespace bnnup
 

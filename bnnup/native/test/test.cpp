@@ -49,12 +49,8 @@ struct Random {
     }
 };
 
-Floats span(const std::vector<float>& numbers) {
-    return {numbers.data(), numbers.size()};
-}
-Bytes span(const std::vector<uint8_t>& bytes) {
-    return {bytes.data(), bytes.size()};
-}
+Floats span(const std::vector<float>& numbers) { return {numbers.data(), numbers.size()}; }
+Bytes span(const std::vector<uint8_t>& bytes) { return {bytes.data(), bytes.size()}; }
 
 // Draws numbers in a fixed order: that of a call's arguments is the compiler's choice.
 int add_binary(
