@@ -210,13 +210,14 @@ def test_no_thread_is_left() -> None:
     assert len(os.listdir("/proc/self/task")) <= before
 
 
+@pytest.mark.parametrize("kernel", engine.kernels())
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.25, -0.5)])
-def test_enlarge_equals_resize(factor: int, shift: tuple[float, float]) -> None:
+def test_enlarge_equals_resize(factor: int, shift: tuple[float, float], kernel: str) -> None:
     for shape in ((1, 1), (2, 7), (31, 18)):
         plane = picture(*shape)
         expected = bicubic.enlarge(plane, factor, shift)
-        assert engine.enlarge(plane, factor, shift).tobytes() == expected.tobytes()
+        assert engine.enlarge(plane, factor, shift, kernel).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -242,9 +243,21 @@ def assert_merged_alike(y: Picture, cb: Picture, cr: Picture, dtype: type) -> No
     y, cb, cr = (plane.astype(np.float32) for plane in (y, cb, cr))
     with np.errstate(all="ignore"):
         expected = color.quantize(color.merge(y, cb, cr), wanted)
-        merged = engine.merge(y, cb, cr, wanted)
-    assert merged.dtype == wanted
-    assert merged.tobytes() == expected.tobytes()
+        made = [engine.merge(y, cb, cr, wanted, kernel) for kernel in engine.kernels()]
+    for merged in made:
+        assert merged.dtype == wanted
+        assert merged.tobytes() == expected.tobytes()
+
+
+def test_a_forced_kernel_is_forced_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BNNUP_KERNEL", "abacus")
+    plane = picture(3, 4)
+    with pytest.raises(ValueError, match="abacus"):
+        engine.enlarge(plane, 2)
+    with pytest.raises(ValueError, match="abacus"):
+        engine.merge(plane, plane, plane, np.dtype(np.uint8))
+    with pytest.raises(ValueError, match="abacus"):
+        engine.Engine(chain(1))
 
 
 def test_memory_is_what_a_picture_needs() -> None:
@@ -343,11 +356,11 @@ def test_pixels_of_another_shape_are_refused() -> None:
     plane, pixels = picture(3, 4), np.empty((3, 4, 3), np.uint8)
     for planes in ([plane, plane, plane[:2]], [plane[:2], plane, plane]):
         with pytest.raises(ValueError, match="shape"):
-            _native.merge(*planes, color.MERGING, pixels)
+            _native.merge(*planes, color.MERGING, pixels, "")
     with pytest.raises(ValueError, match="three"):
-        _native.merge(plane, plane, plane, color.MERGING, pixels[..., :2].copy())
+        _native.merge(plane, plane, plane, color.MERGING, pixels[..., :2].copy(), "")
     with pytest.raises(TypeError):
-        _native.merge(plane, plane, plane, color.MERGING, pixels.astype(np.int32))
+        _native.merge(plane, plane, plane, color.MERGING, pixels.astype(np.int32), "")
 
 
 def test_bits_past_the_channels_are_refused() -> None:

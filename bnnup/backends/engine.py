@@ -53,7 +53,7 @@ class Engine:
     def __init__(self, model: Model, threads: int | None = None, kernel: str | None = None) -> None:
         self.program = model.program
         self.threads = threads or min(usable_cores(), MAX_THREADS)
-        network = _native.Network(model.program.scale, kernel or "")
+        network = _native.Network(model.program.scale, _wanted(kernel))
         self.kernel: str = network.kernel
         self.name = f"engine, {self.kernel}"
         _describe(network, model)
@@ -77,14 +77,17 @@ class Engine:
 
 
 def enlarge(
-    plane: NDArray[np.float32], factor: int, shift: tuple[float, float] = (0.0, 0.0)
+    plane: NDArray[np.float32],
+    factor: int,
+    shift: tuple[float, float] = (0.0, 0.0),
+    kernel: str | None = None,
 ) -> NDArray[np.float32]:
-    """``bicubic.enlarge``, bit for bit, in a fraction of the time, by the kernel of ``Engine``."""
+    """``bicubic.enlarge``, bit for bit, in a fraction of the time; ``kernel`` as for Engine."""
     plane = np.ascontiguousarray(plane, np.float32)
     height, width = plane.shape
     result = np.empty((factor * height, factor * width), np.float32)
     down, across = (bicubic.phases(factor, offset) for offset in shift)
-    _native.enlarge(plane, down, across, result)
+    _native.enlarge(plane, down, across, result, _wanted(kernel))
     return result
 
 
@@ -93,14 +96,22 @@ def merge(
     cb: NDArray[np.float32],
     cr: NDArray[np.float32],
     dtype: np.dtype[Sample],
+    kernel: str | None = None,
 ) -> NDArray[Sample]:
-    """``color.merge`` and ``color.quantize``, bit for bit, integers in one pass."""
+    """``color.merge`` and ``color.quantize``, bit for bit, integers in one pass.
+
+    ``kernel`` as for Engine.
+    """
     if dtype == np.float32:
         return color.quantize(color.merge(y, cb, cr), dtype)
     planes = (np.ascontiguousarray(plane, np.float32) for plane in (y, cb, cr))
     result = np.empty((*y.shape, 3), dtype)
-    _native.merge(*planes, color.MERGING, result)
+    _native.merge(*planes, color.MERGING, result, _wanted(kernel))
     return result
+
+
+def _wanted(kernel: str | None) -> str:
+    return os.environ.get("BNNUP_KERNEL", "") if kernel is None else kernel
 
 
 def _describe(network: Any, model: Model) -> None:

@@ -4,42 +4,24 @@
 // count bits, and the sums are the same integers. All else is as with AVX-512.
 
 #include "kernel.h"
+#include "target.h"
 
-#if defined(__x86_64__) && defined(__linux__) && __has_include(<amxint8intrin.h>)
+// The headers of GCC and of Clang.
+#if defined(BNNUP_X86) && (__has_include(<amxint8intrin.h>) || __has_include(<amxintrin.h>))
 
-#include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
-#include "target.h"
+#include "cpu.h"
 
 namespace bnnup {
 namespace {
 
-// Tiles are state that the system saves for those who ask for it.
-bool granted() {
-    constexpr int ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18;
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
-}
-
-bool has_tiles() {
-    unsigned eax, ebx, ecx, edx;
-    constexpr unsigned wanted = 1u << 24 | 1u << 25;  // AMX-TILE, AMX-INT8
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & wanted) == wanted;
-}
-
-bool supported() {
-    static const bool answer =
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("fma") && has_tiles() && granted();
-    return answer;
-}
+bool supported() { return cpu().tiles; }
 
 TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-int8")
 
@@ -49,12 +31,8 @@ constexpr int SIDE = 16;        // pixels or channels of a tile
 constexpr int TILE = 64;        // bytes of a row of a tile
 constexpr int PART = 2 * SIDE;  // pixels that are multiplied at a time
 
-inline SignLayout sign_layout(int channels) {
-    return as_bytes(channels);
-}
-inline size_t group_place(int group, size_t) {
-    return size_t(group) * LANES;
-}
+inline SignLayout sign_layout(int channels) { return as_bytes(channels); }
+inline size_t group_place(int group, size_t) { return size_t(group) * LANES; }
 inline void clear_signs(char*, size_t, int, int) {}
 inline void fetch_ahead(const float*, size_t) {}  // it would cost more than it brings
 
@@ -68,20 +46,14 @@ inline void store_signs(char* place, Vec v, int n) {
 }
 
 // The compiler does not know what tiles read and write.
-inline void forget() {
-    __asm__ volatile("" ::: "memory");
-}
+inline void forget() { __asm__ volatile("" ::: "memory"); }
 
 // A kernel row of a pixel's string is `kernel * in` consecutive bytes of the row: its
 // columns are neighbours. The last tile of a kernel row goes past its end, where the
 // weights are 0.
-inline int tiles_of(const BinaryWeights& op) {
-    return divide_up(op.kernel * op.in, TILE);
-}
+inline int tiles_of(const BinaryWeights& op) { return divide_up(op.kernel * op.in, TILE); }
 
-size_t binary_scratch(const BinaryWeights&) {
-    return 0;
-}
+size_t binary_scratch(const BinaryWeights&) { return 0; }
 
 // (groups, kernel rows, tiles, SIDE, LANES, 4) bytes: every channel's signs in fours
 Aligned<Word> arrange(const BinaryWeights& op, const Word* words) {
@@ -234,14 +206,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel amx = BNNUP_KERNEL("amx", convolve_in_tiles, convolution);
+const Kernel amx = KERNEL_TABLE("amx", convolve_in_tiles, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel amx = BNNUP_NO_KERNEL("amx");
+const Kernel amx = absent("amx");
 }
 
 #endif

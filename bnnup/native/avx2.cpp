@@ -1,24 +1,24 @@
 // AVX2 with FMA (Intel since Haswell, AMD since Excavator).
 
 #include "kernel.h"
+#include "target.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(BNNUP_X86)
 
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "cpu.h"
 #include "nines.h"
-#include "target.h"
 
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+bool supported() { return cpu().avx2; }
 
 TARGET_BEGIN("avx2,fma")
 
@@ -41,9 +41,7 @@ inline __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes);
 }
 
-inline Vec load(const float* p) {
-    return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
-}
+inline Vec load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline Vec load(const float* p, int n) {
     return {_mm256_maskload_ps(p, first(n)), _mm256_maskload_ps(p + 8, first(n - 8))};
 }
@@ -55,9 +53,7 @@ inline void store(float* p, Vec v, int n) {
     _mm256_maskstore_ps(p, first(n), v.low);
     _mm256_maskstore_ps(p + 8, first(n - 8), v.high);
 }
-inline Vec broadcast(float x) {
-    return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
-}
+inline Vec broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline Vec add(Vec a, Vec b) {
     return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
 }
@@ -77,9 +73,7 @@ inline Vec select(Mask m, Vec a, Vec b) {
 inline unsigned bits(Mask m) {
     return unsigned(_mm256_movemask_ps(m.low)) | unsigned(_mm256_movemask_ps(m.high)) << 8;
 }
-inline Vec to_floats(Ints v) {
-    return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)};
-}
+inline Vec to_floats(Ints v) { return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)}; }
 
 // Eight pixels and four channels at a time: pixel 4 * i + j in part i of register j, and in
 // each part four pixels of four channels.
@@ -107,9 +101,7 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
 inline __m256i load_words(const Word* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-inline __m256i broadcast(const Word* p) {
-    return _mm256_set1_epi32(int(*p));
-}
+inline __m256i broadcast(const Word* p) { return _mm256_set1_epi32(int(*p)); }
 
 // factor times the set bits of every byte, with the factor's table of nibbles.
 inline __m256i count_bytes(__m256i x, __m256i table) {
@@ -199,14 +191,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel avx2 = BNNUP_KERNEL("avx2", binary_convolution, convolution);
+const Kernel avx2 = KERNEL_TABLE("avx2", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel avx2 = BNNUP_NO_KERNEL("avx2");
+const Kernel avx2 = absent("avx2");
 }
 
 #endif

@@ -1,27 +1,24 @@
 // AVX-512 with VPOPCNTDQ (Intel since Ice Lake, AMD since Zen 4).
 
 #include "kernel.h"
+#include "target.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(BNNUP_X86)
 
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "cpu.h"
 #include "nines.h"
-#include "target.h"
 
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-           && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-           && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq")
-           && __builtin_cpu_supports("fma");
-}
+bool supported() { return cpu().avx512 && cpu().counts_words; }
 
 TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,fma")
 
@@ -33,9 +30,7 @@ constexpr int GROUPS = 2;
 
 #include "nines.inc"
 
-inline __m512i load_words(const Word* p) {
-    return _mm512_load_si512(p);
-}
+inline __m512i load_words(const Word* p) { return _mm512_load_si512(p); }
 inline __m512i broadcast(const Word* p) {
     __m512i v = _mm512_set1_epi32(int(*p));
     __asm__("" : "+v"(v));
@@ -134,14 +129,14 @@ TARGET_END
 
 }  // namespace
 
-const Kernel avx512 = BNNUP_KERNEL("avx512", binary_convolution, convolution);
+const Kernel avx512 = KERNEL_TABLE("avx512", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel avx512 = BNNUP_NO_KERNEL("avx512");
+const Kernel avx512 = absent("avx512");
 }
 
 #endif

@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <stdexcept>
 
 #include "kernel.h"
@@ -6,14 +5,9 @@
 namespace bnnup {
 namespace {
 
-#define BNNUP_ENTRY(kernel) &kernel,
-const Kernel* const TABLE[] = {BNNUP_KERNELS(BNNUP_ENTRY)};
-#undef BNNUP_ENTRY
-
-std::string wanted() {
-    const char* name = std::getenv("BNNUP_KERNEL");
-    return name ? name : "";
-}
+#define BNNUP_ADDRESS(kernel) &kernel,
+const Kernel* const TABLE[] = {BNNUP_KERNELS(BNNUP_ADDRESS)};
+#undef BNNUP_ADDRESS
 
 }  // namespace
 
@@ -25,8 +19,7 @@ std::vector<std::string> kernels() {
     return names;
 }
 
-const Kernel& find_kernel(const std::string& asked) {
-    const std::string name = asked.empty() ? wanted() : asked;
+const Kernel& find_kernel(const std::string& name) {
     for (const Kernel* kernel : TABLE) {
         if (kernel->supported() && (name.empty() || name == kernel->name)) return *kernel;
     }

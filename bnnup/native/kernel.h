@@ -129,31 +129,33 @@ struct Kernel {
         uint16_t* out) = nullptr;
 };
 
-// All that a file of an instruction set defines, by its names there, as one Kernel.
-#define BNNUP_KERNEL(name, binary_convolution, convolution)                                        \
-    {                                                                                              \
-        name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch, binary_convolution, \
-            convolution, pack, activate, add, box_mean, weigh, enlarge, merge<uint8_t>,            \
-            merge<uint16_t>                                                                        \
-    }
-// Where it is compiled for another instruction set.
-#define BNNUP_NO_KERNEL(name)      \
-    {                              \
-        name, [] { return false; } \
-    }
-
-// Every kernel, the fastest first; each answers for CPU and operating system together.
-#define BNNUP_KERNELS(DO) DO(amx) DO(avx512) DO(avx2) DO(neon) DO(wasm) DO(portable)
-
+// All that there are, the fastest first; each answers for CPU and operating system together.
+#define BNNUP_KERNELS(each) each(amx) each(avx512) each(avx2) each(neon) each(wasm) each(portable)
 #define BNNUP_DECLARE(kernel) extern const Kernel kernel;
 BNNUP_KERNELS(BNNUP_DECLARE)
 #undef BNNUP_DECLARE
 
+// The table of a kernel that has included rows.inc, with the two rows that it may have written
+// itself; and that of one which is not compiled for this machine.
+#define KERNEL_TABLE(name, binary_convolution, convolution)         \
+    {name,           supported, PRODUCTS,       spin,               \
+     sign_layout,    arrange,   binary_scratch, binary_convolution, \
+     convolution,    pack,      activate,       add,                \
+     box_mean,       weigh,     enlarge,        merge<uint8_t>,     \
+     merge<uint16_t>}
+
+inline Kernel absent(const char* name) {
+    Kernel kernel;
+    kernel.name = name;
+    kernel.supported = [] { return false; };
+    return kernel;
+}
+
 // Names of the kernels that this machine runs, the fastest first.
 std::vector<std::string> kernels();
 
-// The kernel called `name`; for an empty name the one that BNNUP_KERNEL names, or else the
-// fastest. std::invalid_argument lists the valid names.
+// The kernel called `name`, the fastest for an empty name; std::invalid_argument lists
+// the valid names.
 const Kernel& find_kernel(const std::string& name);
 
 }  // namespace bnnup

@@ -25,27 +25,17 @@ constexpr int BLOCK = 64;  // pixels of a row that a binary convolution does at 
 constexpr int MAX_KERNEL = 2 * BORDER + 1;
 constexpr int BICUBIC_TAPS = 5;
 
-constexpr int divide_up(int a, int b) {
-    return (a + b - 1) / b;
-}
-constexpr int words_of(int bits) {
-    return divide_up(bits, WORD);
-}
-constexpr int groups_of(int channels) {
-    return divide_up(channels, LANES);
-}
+constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
+constexpr int words_of(int bits) { return divide_up(bits, WORD); }
+constexpr int groups_of(int channels) { return divide_up(channels, LANES); }
 
 // Pieces of a pixel's signs, and bytes a piece; a row is (planes, width) pieces.
 struct SignLayout {
     int planes = 0;
     int bytes = 0;
 };
-constexpr SignLayout as_words(int channels) {
-    return {words_of(channels), sizeof(Word)};
-}
-constexpr SignLayout as_bytes(int channels) {
-    return {1, channels};
-}
+constexpr SignLayout as_words(int channels) { return {words_of(channels), sizeof(Word)}; }
+constexpr SignLayout as_bytes(int channels) { return {1, channels}; }
 
 // Size and place of one value. What is soon read for the last time takes turns in fewer rows
 // of memory than it has.

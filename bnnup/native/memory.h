@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 #include <vector>
 
@@ -10,9 +9,7 @@ namespace bnnup {
 
 constexpr size_t CACHE_LINE = 64;  // bytes; also one 512-bit vector
 
-constexpr size_t round_up(size_t n, size_t step) {
-    return (n + step - 1) / step * step;
-}
+constexpr size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
 
 template <class T>
 struct AlignedAllocator {
@@ -21,11 +18,10 @@ struct AlignedAllocator {
     template <class U>
     AlignedAllocator(const AlignedAllocator<U>&) {}
     T* allocate(size_t n) {
-        void* memory = std::aligned_alloc(CACHE_LINE, round_up(n * sizeof(T) + 1, CACHE_LINE));
-        if (!memory) throw std::bad_alloc();
-        return static_cast<T*>(memory);
+        if (n > size_t(-1) / 2 / sizeof(T)) throw std::bad_alloc();
+        return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{CACHE_LINE}));
     }
-    void deallocate(T* memory, size_t) { std::free(memory); }
+    void deallocate(T* memory, size_t) { ::operator delete(memory, std::align_val_t{CACHE_LINE}); }
     template <class U>
     bool operator==(const AlignedAllocator<U>&) const {
         return true;
@@ -38,5 +34,11 @@ struct AlignedAllocator {
 
 template <class T>
 using Aligned = std::vector<T, AlignedAllocator<T>>;
+
+inline void prefetch([[maybe_unused]] const void* place) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(place);
+#endif
+}
 
 }  // namespace bnnup

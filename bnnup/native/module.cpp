@@ -40,7 +40,7 @@ void check_result(const Result& result, int height, int width, int factor) {
     }
 }
 
-void enlarge(Plane plane, Plane down, Plane across, Result result) {
+void enlarge(Plane plane, Plane down, Plane across, Result result, const std::string& kernel) {
     const int height = side(plane.shape(0)), width = side(plane.shape(1));
     const int factor = int(std::min<size_t>(down.shape(0), MAX_SCALE + 1));
     if (factor < 1 || factor > MAX_SCALE || down.shape(1) != BICUBIC_TAPS
@@ -48,10 +48,10 @@ void enlarge(Plane plane, Plane down, Plane across, Result result) {
         throw std::invalid_argument("phases have the wrong shape");
     }
     check_result(result, height, width, factor);
+    const Kernel& chosen = find_kernel(kernel);
     const nb::gil_scoped_release release;
     enlarge_plane(
-        find_kernel(""), plane.data(), height, width, down.data(), across.data(), factor,
-        result.data());
+        chosen, plane.data(), height, width, down.data(), across.data(), factor, result.data());
 }
 
 template <class T>
@@ -59,7 +59,7 @@ using Pixels = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 template <class T>
 void merge(
-    Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result,
+    Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result, const std::string& kernel,
     void (*Kernel::*merge)(const float*, const float*, const float*, size_t, const float*, T*)) {
     for (int axis = 0; axis < 2; ++axis) {
         if (cb.shape(axis) != y.shape(axis) || cr.shape(axis) != y.shape(axis)
@@ -70,9 +70,9 @@ void merge(
     if (result.shape(2) != 3 || factors.size() != 4) {
         throw std::invalid_argument("pixels have three samples, and there are four factors");
     }
+    const Kernel& chosen = find_kernel(kernel);
     const nb::gil_scoped_release release;
-    (find_kernel("").*merge)(
-        y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
+    (chosen.*merge)(y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
 }
 
 template <class T>
@@ -81,11 +81,11 @@ void define_merge(
     void (*Kernel::*row)(const float*, const float*, const float*, size_t, const float*, T*)) {
     m.def(
         "merge",
-        [row](Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result) {
-            merge(y, cb, cr, factors, result, row);
-        },
+        [row](
+            Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result,
+            const std::string& kernel) { merge(y, cb, cr, factors, result, kernel, row); },
         nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
-        nb::arg("factors").noconvert(), nb::arg("result").noconvert());
+        nb::arg("factors").noconvert(), nb::arg("result").noconvert(), nb::arg("kernel"));
 }
 
 }  // namespace
@@ -104,7 +104,7 @@ NB_MODULE(_native, m) {
         "Takes xor, popcount and sum of so many sign products, as fast as the CPU can.");
     m.def(
         "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
-        nb::arg("across").noconvert(), nb::arg("result").noconvert());
+        nb::arg("across").noconvert(), nb::arg("result").noconvert(), nb::arg("kernel"));
     define_merge<uint8_t>(m, &Kernel::merge8);
     define_merge<uint16_t>(m, &Kernel::merge16);
 
@@ -161,12 +161,11 @@ NB_MODULE(_native, m) {
     nb::class_<Runner>(m, "Runner", "A finished network; safe to run from several threads.")
         .def(
             "__init__",
-            [](Runner* self, const Network& network) {
-                Network finished = network;
-                finished.finish();
-                new (self) Runner(std::move(finished));
+            [](Runner* self, Network& network) {
+                network.finish();
+                new (self) Runner(std::move(network));
             },
-            nb::arg("network"))
+            nb::arg("network"), "Takes all that the network holds, and leaves it finished.")
         .def(
             "run",
             [](Runner& runner, Plane luma, Result result, int threads) {

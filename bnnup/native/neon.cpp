@@ -7,15 +7,14 @@
 #include <arm_neon.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 constexpr int QUARTERS = LANES / 4;
 constexpr int PIXELS = 4;
@@ -102,9 +101,7 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
     }
 }
 
-size_t binary_scratch(const BinaryWeights& op) {
-    return size_t(op.terms()) * BLOCK * sizeof(Word);
-}
+size_t binary_scratch(const BinaryWeights& op) { return size_t(op.terms()) * BLOCK * sizeof(Word); }
 
 inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, Word* out) {
     for (int term = 0; term < op.terms(); ++term) {
@@ -173,14 +170,14 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 }  // namespace
 
-const Kernel neon = BNNUP_KERNEL("neon", binary_convolution, convolution);
+const Kernel neon = KERNEL_TABLE("neon", binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel neon = BNNUP_NO_KERNEL("neon");
+const Kernel neon = absent("neon");
 }
 
 #endif

@@ -55,13 +55,20 @@ ActivationWeights make_activation(
     return made;
 }
 
+// Counts bytes of weights before they are allocated.
+void take(uint64_t bytes, uint64_t& taken) {
+    check(bytes <= MAX_WEIGHTS - taken, "the weights take more than a gigabyte of memory");
+    taken += bytes;
+}
+
 // weight: (out, in, kernel, kernel)
-FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
+FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias, uint64_t& taken) {
     const int area = kernel * kernel;
     check_size(weight.size, size_t(out) * in * area, "weight has the wrong size");
     check_size(bias.size, out, "bias has the wrong size");
-    FullWeights full{
-        in, out, kernel, Aligned<float>(size_t(groups_of(out)) * area * in * LANES), pad(bias)};
+    const uint64_t numbers = uint64_t(groups_of(out)) * LANES * area * in;
+    take(numbers * sizeof(float), taken);
+    FullWeights full{in, out, kernel, Aligned<float>(numbers), pad(bias)};
     for (int o = 0; o < out; ++o) {
         for (int i = 0; i < in; ++i) {
             for (int tap = 0; tap < area; ++tap) {
@@ -74,10 +81,19 @@ FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias) {
     return full;
 }
 
+// The most that a kernel arranges them to: a byte for every sign, in whole cache lines.
+uint64_t bytes_of(const BinaryWeights& op) {
+    const uint64_t channels = uint64_t(groups_of(op.out)) * LANES;
+    return channels * op.kernel * round_up(size_t(op.kernel) * op.in, CACHE_LINE);
+}
+
+size_t bytes_packed(const BinaryWeights& op) {
+    return size_t(op.out) * op.kernel * op.kernel * divide_up(op.in, 8);
+}
+
 // Packed bytes (out, kernel, kernel, ceil(in / 8)) to strings of bits (out, terms).
 std::vector<Word> read_strings(const BinaryWeights& op, Bytes weight) {
     const size_t bytes = divide_up(op.in, 8), taps = size_t(op.kernel) * op.kernel;
-    check_size(weight.size, op.out * taps * bytes, "weight has the wrong size");
     std::vector<Word> strings(size_t(op.out) * op.terms());
     const uint8_t* from = weight.data;
     for (int channel = 0; channel < op.out; ++channel) {
@@ -95,9 +111,7 @@ std::vector<Word> read_strings(const BinaryWeights& op, Bytes weight) {
     return strings;
 }
 
-Read reads_floats(int value, int radius = 0) {
-    return {value, true, false, radius, 0};
-}
+Read reads_floats(int value, int radius = 0) { return {value, true, false, radius, 0}; }
 
 Operation make(Kind kind, std::vector<Read> reads, int channels, int factor) {
     Operation operation;
@@ -147,7 +161,7 @@ int Network::convolution(int input, int channels, int kernel, Floats weight, Flo
     check_kernel(kernel);
     Operation made = make(
         Kind::convolution, {reads_floats(input, kernel / 2)}, check_channels(channels), x.factor);
-    made.full = make_full(x.channels, channels, kernel, weight, bias);
+    made.full = make_full(x.channels, channels, kernel, weight, bias, weights_);
     return append(std::move(made));
 }
 
@@ -163,6 +177,8 @@ int Network::binary_convolution(
     binary.kernel = kernel;
     binary.skip = find_skip(skip, x.channels, channels);
     binary.activation = make_activation(activation, channels, slope, offset);
+    check_size(weight.size, bytes_packed(binary), "weight has the wrong size");
+    take(bytes_of(binary), weights_);
     binary.weight = kernel_->arrange(binary, read_strings(binary, weight).data());
     check_size(scale.size, channels, "scale has the wrong size");
     check_size(shift.size, channels, "shift has the wrong size");
@@ -231,8 +247,8 @@ int Network::channel_attention(
     Operation made =
         make(Kind::channel_attention, {reads_floats(input, window / 2)}, x.channels, x.factor);
     made.parameter = window;
-    made.full = make_full(x.channels, squeeze, 1, down, down_bias);
-    made.up = make_full(squeeze, x.channels, 1, up, up_bias);
+    made.full = make_full(x.channels, squeeze, 1, down, down_bias, weights_);
+    made.up = make_full(squeeze, x.channels, 1, up, up_bias, weights_);
     made.activation = make_activation("relu", squeeze, {}, {});
     return append(std::move(made));
 }

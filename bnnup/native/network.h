@@ -12,6 +12,7 @@ constexpr int MAX_OPERATIONS = 4096;
 constexpr int MAX_CHANNELS = 4096;  // of one value, per input pixel
 constexpr int MAX_SCALE = 8;
 constexpr int MAX_WINDOW = 63;
+constexpr uint64_t MAX_WEIGHTS = 1 << 30;  // bytes, arranged for a kernel
 
 template <class T>
 struct Span {
@@ -94,6 +95,7 @@ private:
     int scale_;
     const Kernel* kernel_;
     bool finished_ = false;
+    uint64_t weights_ = 0;  // bytes
     std::vector<Operation> operations_;
 };
 

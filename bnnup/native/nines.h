@@ -25,8 +25,6 @@ namespace bnnup {
 constexpr int NINE = 9;
 constexpr int NINE_OPERANDS = 13;
 
-constexpr int operands_of(int terms) {
-    return terms / NINE * NINE_OPERANDS + terms % NINE;
-}
+constexpr int operands_of(int terms) { return terms / NINE * NINE_OPERANDS + terms % NINE; }
 
 }  // namespace bnnup

@@ -126,8 +126,10 @@ void compute(const Job& job, int y) {
                 job.out(y), job.passage.luma + size_t(y) * job.result.width + job.columns.begin,
                 job.width() * sizeof(float));
             return;
-        case Kind::convolution: return convolve(job, y);
-        case Kind::binary_convolution: return convolve_signs(job, y);
+        case Kind::convolution:
+            return convolve(job, y);
+        case Kind::binary_convolution:
+            return convolve_signs(job, y);
         case Kind::activation:
             return job.kernel().activate(
                 job.operation.activation, job.row(job.input(), y), job.width(), job.out(y));
@@ -135,10 +137,14 @@ void compute(const Job& job, int y) {
             return job.kernel().add(
                 job.row(job.input(0), y), job.row(job.input(1), y),
                 size_t(job.width()) * job.result.channels, job.out(y));
-        case Kind::concatenate: return concatenate(job, y);
-        case Kind::pixel_shuffle: return shuffle_pixels(job, y);
-        case Kind::bicubic: return enlarge(job, y);
-        case Kind::channel_attention: return attend(job, y);
+        case Kind::concatenate:
+            return concatenate(job, y);
+        case Kind::pixel_shuffle:
+            return shuffle_pixels(job, y);
+        case Kind::bicubic:
+            return enlarge(job, y);
+        case Kind::channel_attention:
+            return attend(job, y);
     }
 }
 

@@ -10,9 +10,7 @@
 namespace bnnup {
 namespace {
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 struct Vec {
     float lane[LANES];
@@ -39,12 +37,8 @@ inline Vec load(const float* p) {
 inline Vec load(const float* p, int n) {
     return each([=](int i) { return i < n ? p[i] : 0.0f; });
 }
-inline void store(float* p, Vec v) {
-    std::memcpy(p, v.lane, sizeof v.lane);
-}
-inline void store(float* p, Vec v, int n) {
-    std::memcpy(p, v.lane, n * sizeof(float));
-}
+inline void store(float* p, Vec v) { std::memcpy(p, v.lane, sizeof v.lane); }
+inline void store(float* p, Vec v, int n) { std::memcpy(p, v.lane, n * sizeof(float)); }
 inline Vec broadcast(float x) {
     return each([=](int) { return x; });
 }
@@ -65,9 +59,7 @@ inline Mask negative(Vec v) {
 inline Vec select(Mask m, Vec a, Vec b) {
     return each([&](int i) { return m >> i & 1 ? a.lane[i] : b.lane[i]; });
 }
-inline unsigned bits(Mask m) {
-    return m;
-}
+inline unsigned bits(Mask m) { return m; }
 inline Vec to_floats(Ints v) {
     return each([&](int i) { return float(v.lane[i]); });
 }
@@ -78,9 +70,7 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
     }
 }
 
-size_t binary_scratch(const BinaryWeights& op) {
-    return size_t(op.terms()) * BLOCK * sizeof(Word);
-}
+size_t binary_scratch(const BinaryWeights& op) { return size_t(op.terms()) * BLOCK * sizeof(Word); }
 
 // The words of n pixels from x on: (terms, BLOCK).
 inline void lay_out(const BinaryWeights& op, const BinaryRow& row, int x, int n, Word* out) {
@@ -139,6 +129,6 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 }  // namespace
 
-const Kernel portable = BNNUP_KERNEL("portable", binary_convolution, convolution);
+const Kernel portable = KERNEL_TABLE("portable", binary_convolution, convolution);
 
 }  // namespace bnnup

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
-#include <new>
 #include <stdexcept>
 
 #include "bands.h"
@@ -44,15 +43,15 @@ std::vector<Value> place_values(
 }
 
 // Large pages, where the system has them: rows of a picture touch many small ones.
-char* allocate_pages(size_t bytes) {
+Pages allocate_pages(size_t bytes) {
     const size_t page = bytes < LARGE_PAGE ? CACHE_LINE : LARGE_PAGE;
     const size_t size = round_up(bytes + 1, page);
-    void* memory = std::aligned_alloc(page, size);
-    if (!memory) throw std::bad_alloc();
+    const std::align_val_t alignment{page};
+    Pages pages(static_cast<char*>(::operator new(size, alignment)), FreePages{alignment});
 #if defined(__linux__)
-    if (page == LARGE_PAGE) madvise(memory, size, MADV_HUGEPAGE);
+    if (page == LARGE_PAGE) madvise(pages.get(), size, MADV_HUGEPAGE);
 #endif
-    return static_cast<char*>(memory);
+    return pages;
 }
 
 }  // namespace
@@ -108,7 +107,7 @@ Runner::Workspace Runner::take_workspace(size_t bytes) {
     if (workspace.bytes < bytes) {
         workspace.memory.reset();
         workspace.bytes = bytes;
-        workspace.memory.reset(allocate_pages(bytes));
+        workspace.memory = allocate_pages(bytes);
     }
     return workspace;
 }

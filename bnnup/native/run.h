@@ -1,13 +1,20 @@
 // Runs a network on a picture.
 #pragma once
 
-#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <new>
 
 #include "plan.h"
 
 namespace bnnup {
+
+struct FreePages {
+    std::align_val_t alignment{CACHE_LINE};
+
+    void operator()(char* memory) const { ::operator delete(memory, alignment); }
+};
+using Pages = std::unique_ptr<char, FreePages>;
 
 // A network, ready to run from any number of threads at once.
 class Runner {
@@ -27,11 +34,8 @@ public:
     size_t memory(int height, int width, int threads) const;
 
 private:
-    struct Free {
-        void operator()(void* memory) const { std::free(memory); }
-    };
     struct Workspace {
-        std::unique_ptr<char, Free> memory;
+        Pages memory;
         size_t bytes = 0;
     };
 

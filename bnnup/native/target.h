@@ -4,6 +4,12 @@
 // all headers before the region.
 #pragma once
 
+// Who has such targets. MSVC has none, and GCC cannot align vectors on the stack of Windows
+// (its bug 54412): what they build has the portable kernel alone.
+#if defined(__x86_64__) && (defined(__clang__) || (defined(__GNUC__) && !defined(_WIN32)))
+#define BNNUP_X86
+#endif
+
 #define BNNUP_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define TARGET_BEGIN(features) \

@@ -47,9 +47,7 @@ template <class F>
 
 #if defined(__wasm_relaxed_simd__)
 
-inline v128_t fused(v128_t a, v128_t b, v128_t c) {
-    return wasm_f32x4_relaxed_madd(a, b, c);
-}
+inline v128_t fused(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 
 // (1 + e) (1 - e) - 1 is -e^2, and 0 where the product is rounded first.
 bool supported() {
@@ -61,9 +59,7 @@ bool supported() {
 
 #elif defined(BNNUP_FAST)
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 inline v128_t fused(v128_t a, v128_t b, v128_t c) {
     return wasm_f32x4_add(wasm_f32x4_mul(a, b), c);
@@ -71,9 +67,7 @@ inline v128_t fused(v128_t a, v128_t b, v128_t c) {
 
 #else
 
-bool supported() {
-    return true;
-}
+bool supported() { return true; }
 
 // The exact sum of a and b, of which a double cannot hold all bits, as the double whose last
 // bit tells that something is missing. What is rounded once more, to fewer bits, then is as if
@@ -102,12 +96,8 @@ inline v128_t doubtful(v128_t sum) {
     return wasm_v128_or(halfway, wasm_v128_andnot(small, zero));
 }
 
-inline v128_t wide(v128_t v) {
-    return wasm_f64x2_promote_low_f32x4(v);
-}
-inline v128_t high(v128_t v) {
-    return wasm_i64x2_shuffle(v, v, 1, 1);
-}
+inline v128_t wide(v128_t v) { return wasm_f64x2_promote_low_f32x4(v); }
+inline v128_t high(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
 
 #endif
 
@@ -201,12 +191,8 @@ inline void transpose(const float* from, size_t stride, float* to, size_t step) 
 
 #include "nines.inc"
 
-inline v128_t load_words(const Word* p) {
-    return wasm_v128_load(p);
-}
-inline v128_t broadcast(const Word* p) {
-    return wasm_v128_load32_splat(p);
-}
+inline v128_t load_words(const Word* p) { return wasm_v128_load(p); }
+inline v128_t broadcast(const Word* p) { return wasm_v128_load32_splat(p); }
 
 inline v128_t carry(v128_t x, v128_t p, v128_t q, const Word* w) {
     p = wasm_v128_xor(p, load_words(w + WORDS));
@@ -298,14 +284,14 @@ uint64_t spin(long rounds, uint64_t seed) {
 
 }  // namespace
 
-const Kernel wasm = BNNUP_KERNEL(NAME, binary_convolution, convolution);
+const Kernel wasm = KERNEL_TABLE(NAME, binary_convolution, convolution);
 
 }  // namespace bnnup
 
 #else
 
 namespace bnnup {
-const Kernel wasm = BNNUP_NO_KERNEL("wasm");
+const Kernel wasm = absent("wasm");
 }
 
 #endif

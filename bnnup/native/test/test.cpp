@@ -49,12 +49,8 @@ struct Random {
     }
 };
 
-Floats span(const std::vector<float>& numbers) {
-    return {numbers.data(), numbers.size()};
-}
-Bytes span(const std::vector<uint8_t>& bytes) {
-    return {bytes.data(), bytes.size()};
-}
+Floats span(const std::vector<float>& numbers) { return {numbers.data(), numbers.size()}; }
+Bytes span(const std::vector<uint8_t>& bytes) { return {bytes.data(), bytes.size()}; }
 
 // Draws numbers in a fixed order: that of a call's arguments is the compiler's choice.
 int add_binary(
@@ -217,16 +213,28 @@ bool refused(const std::function<void()>& action) {
                 const int x = pick(), y = pick(), z = pick();
                 const std::string skip = names[random.below(7)], bend = names[random.below(7)];
                 switch (random.below(8)) {
-                    case 0: network.convolution(x, y, z, span(a), span(b)); break;
+                    case 0:
+                        network.convolution(x, y, z, span(a), span(b));
+                        break;
                     case 1:
                         network.binary_convolution(
                             x, y, z, skip, bend, span(signs), span(a), span(b), span(c), span(d));
                         break;
-                    case 2: network.activation(x, bend, span(a), span(b)); break;
-                    case 3: network.add(x, y); break;
-                    case 4: network.concatenate({x, y, z}); break;
-                    case 5: network.pixel_shuffle(x, y); break;
-                    case 6: network.bicubic(x, y, span(a)); break;
+                    case 2:
+                        network.activation(x, bend, span(a), span(b));
+                        break;
+                    case 3:
+                        network.add(x, y);
+                        break;
+                    case 4:
+                        network.concatenate({x, y, z});
+                        break;
+                    case 5:
+                        network.pixel_shuffle(x, y);
+                        break;
+                    case 6:
+                        network.bicubic(x, y, span(a));
+                        break;
                     case 7:
                         network.channel_attention(x, y, z, span(a), span(b), span(c), span(d));
                         break;
@@ -249,6 +257,15 @@ bool refused(const std::function<void()>& action) {
     expect(refused([&] { runner.memory(1 << 20, 1 << 20, 1); }), "too many pixels");
     expect(refused([&] { runner.memory(5, 5, 0); }), "no threads");
     expect(refused([] { find_kernel("abacus"); }), "unknown kernel");
+    expect(refused([] { Runner(Network(1, "")).memory(5, 5, 1); }), "an unfinished network");
+    Network heavy(1, "");  // 6.5 MB an operation, of which its file has a sixteenth
+    const std::vector<float> many(size_t(4096) * 25), one(1);
+    const int wide = heavy.concatenate(std::vector<int>(4096, 0));
+    expect(
+        refused([&] {
+            for (int i = 0; i < 200; ++i) heavy.convolution(wide, 1, 5, span(many), span(one));
+        }),
+        "weights without bounds");
 }
 
 }  // namespace
