@@ -137,12 +137,12 @@ BNNUP_KERNELS(BNNUP_DECLARE)
 
 // The table of a kernel that has included rows.inc, with the two rows that it may have written
 // itself; and that of one which is not compiled for this machine.
-#define KERNEL_TABLE(name, binary_convolution, convolution)         \
-    {name,           supported, PRODUCTS,       spin,               \
-     sign_layout,    arrange,   binary_scratch, binary_convolution, \
-     convolution,    pack,      activate,       add,                \
-     box_mean,       weigh,     enlarge,        merge<uint8_t>,     \
-     merge<uint16_t>}
+// clang-format off
+#define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
+    {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
+     binary_convolution, convolution, pack, activate, add, box_mean, weigh, enlarge,          \
+     merge<uint8_t>, merge<uint16_t>}
+// clang-format on
 
 inline Kernel absent(const char* name) {
     Kernel kernel;

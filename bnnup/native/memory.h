@@ -19,9 +19,9 @@ struct AlignedAllocator {
     AlignedAllocator(const AlignedAllocator<U>&) {}
     T* allocate(size_t n) {
         if (n > size_t(-1) / 2 / sizeof(T)) throw std::bad_alloc();
-        return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{CACHE_LINE}));
+        return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{CACHE_LINE}));
     }
-    void deallocate(T* memory, size_t) { ::operator delete(memory, std::align_val_t{CACHE_LINE}); }
+    void deallocate(T* memory, size_t) { ::operator delete (memory, std::align_val_t{CACHE_LINE}); }
     template <class U>
     bool operator==(const AlignedAllocator<U>&) const {
         return true;

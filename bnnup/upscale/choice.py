@@ -14,8 +14,8 @@ from bnnup.pixels.color import WHITES
 AUTO = "auto"  # in a model's place: choose for each picture
 CLEAN = "edsr"
 REAL = ("edsr-real", "edsr-small-real")  # the first that there is at a scale
-QUALITY = 92  # of JPEG, from which on the network for clean pictures does better
-SIGMA = 2.0  # noise in 8-bit levels, from which on the one for real pictures does
+QUALITY = 90  # of JPEG, from which on the network for clean pictures is chosen
+SIGMA = 3.0  # noise in 8-bit levels, from which on the one for real pictures is chosen
 
 SIDE = 1024  # pixels in the middle of a picture that noise is measured on
 BLOCK = 16  # pixels each way over which noise is averaged
