@@ -1,13 +1,16 @@
 """Which network a picture gets: by what its file lost, or by its noise."""
 
+import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 from PIL import Image
 
+from bnnup.folders.ledger import NAME
 from bnnup.model import zoo
 from bnnup.pictures.loss import Loss, jpeg_quality
 from bnnup.pictures.picture import Picture
@@ -103,3 +106,17 @@ def test_the_rule() -> None:
     noise = np.random.default_rng(0).standard_normal(clean.pixels.shape)
     noisy = (clean.pixels + 3 * SIGMA * noise).clip(0, 255).astype(np.uint8)
     assert choose_model(replace(clean, pixels=noisy), 2).model == "edsr-real"
+
+
+@pytest.mark.parametrize(("quality", "model"), [(50, "edsr-real"), (97, "edsr")])
+def test_the_command_line_says_which_and_why(
+    run: Run, tmp_path: Path, quality: int, model: str
+) -> None:
+    """Also where the picture becomes one of another format, and keeps it on record."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(smooth()).save(tmp_path / "in" / "photo.jpg", quality=quality)
+    done = run("upscale", tmp_path / "in" / "photo.jpg", "-o", tmp_path / "large.png")
+    assert f"by {model} (JPEG of quality {quality})" in done.err
+    run("upscale", tmp_path / "in", "-o", tmp_path / "out")
+    facts = (tmp_path / "out" / NAME).read_text().splitlines()
+    assert json.loads(facts[-1])["model"] == model

@@ -1,5 +1,6 @@
 """What of a picture a format can hold: nothing is lost without a remark, or it is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def fit(
     if pixels.dtype == np.uint16 and 8 < kind.bits < 16 and picture.format != kind.name:
         notes.append(f"{kind.name} holds {kind.bits} of its 16 bits")
     info, remarks = _fitting_info(picture.info, kind, pixels, name)
-    return Picture(pixels, info, picture.format, (*picture.notes, *notes, *remarks), moving)
+    said = (*picture.notes, *notes, *remarks)
+    return replace(picture, pixels=pixels, info=info, notes=said, animation=moving)
 
 
 def check_kind(pixels: NDArray[Any], kind: Format, name: str) -> None:
