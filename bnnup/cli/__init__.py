@@ -19,6 +19,8 @@ from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, tr
 from bnnup.cli.output import with_hint
 from bnnup.errors import BnnupError, reason
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
 app = typer.Typer(
     name="bnnup",
     help="Enlarges pictures on an ordinary CPU with one-bit neural networks.",
@@ -131,6 +133,7 @@ def main() -> None:
         typer.secho(f"error: {error.filename or 'output'}: {reason(error)}", fg="red", err=True)
         _give_up_output()
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.secho("interrupted", fg="yellow", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # of which typer says nothing
+            typer.secho("interrupted", fg="yellow", err=True)
+        raise
