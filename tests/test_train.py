@@ -22,7 +22,7 @@ from bnnup.pixels import bicubic
 from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.degrade import CASES
 from bnnup.train.latent import read_latent, save_latent
-from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
+from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, choose_precision, read_checkpoint
 from bnnup.train.queue import run_queue
 from bnnup.train.settings import VARIANTS, Settings, size_of
 
@@ -177,6 +177,16 @@ def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path
         Trainer(replace(TINY, learning_rate=0.5), [pictures], tmp_path)
 
 
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "no")])
+def test_steps_are_computed_in_bf16_only_where_that_is_no_emulation(
+    native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    assert choose_precision("auto") == chosen
+    assert choose_precision("bf16") == "bf16"
+
+
 def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
     with pytest.raises(TrainingError, match="no pictures"):
         list_pictures(tmp_path)
@@ -184,7 +194,7 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
         hold_out(list_pictures(pictures), 4)
     with pytest.raises(TrainingError, match="known: edsr"):
         Trainer(replace(TINY, architecture="vgg"), [pictures], tmp_path / "run")
-    with pytest.raises(TrainingError, match="bf16 or no"):
+    with pytest.raises(TrainingError, match="auto, bf16 or no"):
         Settings(precision="fp8")
     with pytest.raises(TrainingError, match="warm_up"):
         Settings(warm_up=1.0)

@@ -62,7 +62,9 @@ def train(
         int, typer.Option(min=1, help="Pictures kept for validation.")
     ] = Settings.held_out,
     validate_every: ValidateEvery = 1000,
-    precision: Annotated[str, typer.Option(help="bf16, or 'no' for float32.")] = Settings.precision,
+    precision: Annotated[
+        str, typer.Option(help="bf16, 'no' for float32, or auto: bf16 where it is the faster.")
+    ] = Settings.precision,
     seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = Settings.seed,
     frozen_statistics: Annotated[
         float,

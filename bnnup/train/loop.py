@@ -81,7 +81,7 @@ class Trainer:
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.settings, self.run, self.report = settings, run, report
-        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        self.accelerator = Accelerator(mixed_precision=choose_precision(settings.precision))
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         folders = [hold_out(list_pictures(folder), settings.held_out) for folder in pictures]
@@ -267,6 +267,17 @@ def build(settings: Settings) -> nn.Module:
         raise TrainingError(f"unknown architecture {settings.architecture!r}; known: {known}")
     architecture = ARCHITECTURES[settings.architecture]
     return architecture(settings.scale, settings.blocks, settings.channels)
+
+
+def choose_precision(precision: str) -> str:
+    """What "auto" means on this machine: "bf16" where it is computed in, else "no"."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bf16" if native else "no"
 
 
 def find_initial(name: str, scale: int) -> Path:

@@ -6,7 +6,7 @@ from math import cos, pi
 from bnnup.errors import TrainingError
 from bnnup.model.zoo import NETWORKS
 
-PRECISIONS = ("bf16", "no")
+PRECISIONS = ("auto", "bf16", "no")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``).
 VARIANTS = {"clean": 1, "real": 6}
@@ -39,7 +39,7 @@ class Settings:
     warm_up: float = 0.03  # share of the run with rising learning rate
     real_weights: float = 0.33  # share of the run before weights turn binary
     held_out: int = 12  # pictures
-    precision: str = "bf16"  # of the step; "no" is float32
+    precision: str = "auto"  # of the step: "bf16", "no" for float32, or what is faster
     seed: int = 0
     trained_for: str = "clean"
     frozen_statistics: float = 0.0  # share of the run, at its end, on batch norm's averages
@@ -56,7 +56,7 @@ class Settings:
                     f"{name} is a share from 0 to below 1, not {getattr(self, name)}"
                 )
         if self.precision not in PRECISIONS:
-            known = " or ".join(PRECISIONS)
+            known = ", ".join(PRECISIONS[:-1]) + f" or {PRECISIONS[-1]}"
             raise TrainingError(f"precision is {known}, not {self.precision!r}")
         if self.trained_for not in VARIANTS:
             known = " or ".join(VARIANTS)
