@@ -20,6 +20,7 @@ from bnnup.measure import benchmark, metrics
 from bnnup.measure.originals import originals_in
 from bnnup.model.zoo import entries_named
 from bnnup.pictures.read import read_picture
+from bnnup.pixels import bicubic, color
 from bnnup.pixels.bicubic import reduce
 from bnnup.train.degrade import add_noise, through_jpeg
 from bnnup.upscale.choice import AUTO
@@ -103,6 +104,18 @@ def table(
             console.print(f"  least gain of {name}: {worst_loss(columns, measured['bicubic'])}")
 
 
+def with_bicubic_chroma(enlarge: Enlarge, scale: int) -> Enlarge:
+    """The same luma; chroma as bicubic alone has it."""
+
+    def enlarged(pixels: Pixels) -> Pixels:
+        white = np.float32(255)
+        luma = color.luma(enlarge(pixels) / white)
+        chroma = (bicubic.enlarge(plane, scale) for plane in color.split(pixels / white)[1:])
+        return color.quantize(color.merge(luma, *chroma), np.dtype(np.uint8))
+
+    return enlarged
+
+
 def enlargers(names: Sequence[str], scale: int) -> dict[str, Enlarge]:
     """Bicubic and the models that there are at a scale."""
 
@@ -135,7 +148,20 @@ def main() -> None:
         art = originals(options.data / "Art20" / "HR", scale)
         cases = {name: CASES[name] for name in ("clean", "JPEG 70")}
         table(console, f"Art20 ×{scale}, PSNR of luma", models, art, scale, cases)
-        table(console, f"Art20 ×{scale}, PSNR of R'G'B'", models, art, scale, cases, color_psnr)
+        plain = {
+            f"{name}, bicubic chroma": with_bicubic_chroma(enlarge, scale)
+            for name, enlarge in models.items()
+            if name != "bicubic"
+        }
+        table(
+            console,
+            f"Art20 ×{scale}, PSNR of R'G'B'",
+            models | plain,
+            art,
+            scale,
+            cases,
+            color_psnr,
+        )
         grey = originals(options.data / "Classic5" / "HR", scale)
         table(console, f"Classic5 ×{scale}, grey JPEG, PSNR of luma", models, grey, scale, GREY)
 

@@ -1,6 +1,7 @@
 """The engine as a whole: what it computes, that nothing but the picture decides it, and
 that nothing it is told makes it crash."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from bnnup.model import program
 from bnnup.model.file import Model
-from bnnup.pixels import bicubic, color
+from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.tiling import plan_tiles
 
 engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
@@ -221,32 +222,44 @@ def test_enlarge_equals_resize(factor: int, shift: tuple[float, float], kernel: 
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 21), (1, 64), (130, 517)])
-def test_merge_equals_color(dtype: type, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (3, 21), (1, 64), (65, 130)])
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_merge_equals_color_and_chroma(
+    factor: int, damaged: bool, shape: tuple[int, int], dtype: type
+) -> None:
     random = np.random.default_rng(0)
     y, cb, cr = random.uniform(-0.7, 1.2, (3, *shape)).astype(np.float32)
-    assert_merged_alike(y, cb, cr, dtype)
+    luma = random.uniform(-0.7, 1.2, [factor * side for side in shape]).astype(np.float32)
+    assert_merged_alike((y, cb, cr), luma, dtype, damaged)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_merge_equals_color_where_numbers_end(dtype: type) -> None:
     halves = (np.arange(0, 256) + 0.5) / 255  # between two integers
     ends = [0.0, -0.0, 1.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 3e38, -3e38]
-    y = np.concatenate([halves, ends]).astype(np.float32)
-    others = np.array([*ends, 0.5, -0.5], np.float32)
-    assert_merged_alike(*np.meshgrid(y, others), np.zeros((len(others), len(y))), dtype)
-    assert_merged_alike(*np.meshgrid(y, others), np.full((len(others), len(y)), np.nan), dtype)
+    luma = np.concatenate([halves, ends]).astype(np.float32)[None].repeat(2, axis=0)
+    for value in (*ends, 0.5):
+        small = np.full((3, 1, luma.shape[1] // 2), value, np.float32)
+        assert_merged_alike((small[0], small[1], small[2]), luma, dtype, damaged=True)
+        grey = np.zeros_like(small[0])
+        assert_merged_alike((small[0], grey, grey), luma, dtype, damaged=False)
 
 
-def assert_merged_alike(y: Picture, cb: Picture, cr: Picture, dtype: type) -> None:
+def assert_merged_alike(
+    small: tuple[Picture, Picture, Picture], luma: Picture, dtype: type, damaged: bool
+) -> None:
+    """The bits of numpy; a fourth sample stays what it was."""
+    y, factor = small[0], len(luma) // len(small[0])
     wanted = np.dtype(dtype)
-    y, cb, cr = (plane.astype(np.float32) for plane in (y, cb, cr))
     with np.errstate(all="ignore"):
-        expected = color.quantize(color.merge(y, cb, cr), wanted)
-        made = [engine.merge(y, cb, cr, wanted, kernel) for kernel in engine.kernels()]
-    for merged in made:
-        assert merged.dtype == wanted
-        assert merged.tobytes() == expected.tobytes()
+        cb, cr = (chroma.follow(c, y, luma, factor, damaged=damaged) for c in small[1:])
+        expected = color.quantize(color.merge(luma, cb, cr), wanted)
+    for kernel, threads in itertools.product(engine.kernels(), (1, 3)):
+        merged = np.full((*luma.shape, 4), 7, wanted)
+        engine.merge(small, luma, merged, damaged=damaged, threads=threads, kernel=kernel)
+        np.testing.assert_array_equal(merged[..., :3], expected)
+        assert (merged[..., 3] == 7).all()
 
 
 def test_a_forced_kernel_is_forced_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +268,7 @@ def test_a_forced_kernel_is_forced_everywhere(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match="abacus"):
         engine.enlarge(plane, 2)
     with pytest.raises(ValueError, match="abacus"):
-        engine.merge(plane, plane, plane, np.dtype(np.uint8))
+        engine.merge((plane, plane, plane), plane, np.empty((3, 4, 3), np.uint8), damaged=False)
     with pytest.raises(ValueError, match="abacus"):
         engine.Engine(chain(1))
 
@@ -353,14 +366,30 @@ def test_no_description_crashes(data: st.DataObject) -> None:
 
 
 def test_pixels_of_another_shape_are_refused() -> None:
-    plane, pixels = picture(3, 4), np.empty((3, 4, 3), np.uint8)
-    for planes in ([plane, plane, plane[:2]], [plane[:2], plane, plane]):
+    plane, large, pixels = picture(3, 4), picture(6, 8), np.empty((6, 8, 3), np.uint8)
+
+    def merge(
+        small: tuple[Picture, Picture, Picture],
+        luma: Picture,
+        result: np.ndarray,
+        threads: int = 1,
+    ) -> None:
+        engine.merge(small, luma, result, damaged=False, threads=threads)
+
+    for small in ((plane, plane, plane[:2]), (plane, plane[:, :2], plane)):
         with pytest.raises(ValueError, match="shape"):
-            _native.merge(*planes, color.MERGING, pixels, "")
-    with pytest.raises(ValueError, match="three"):
-        _native.merge(plane, plane, plane, color.MERGING, pixels[..., :2].copy(), "")
+            merge(small, large, pixels)
+    for luma in (large[:5], large[:, :7]):
+        with pytest.raises(ValueError, match="shape"):
+            merge((plane, plane, plane), luma, pixels)
+    with pytest.raises(ValueError, match="shape"):
+        merge((plane, plane, plane), large, pixels[:4].copy())
+    with pytest.raises(ValueError, match="three or four"):
+        merge((plane, plane, plane), large, pixels[..., :2].copy())
     with pytest.raises(TypeError):
-        _native.merge(plane, plane, plane, color.MERGING, pixels.astype(np.int32), "")
+        merge((plane, plane, plane), large, pixels.astype(np.int32))
+    with pytest.raises(ValueError, match="threads"):
+        merge((plane, plane, plane), large, pixels, threads=0)
 
 
 def test_bits_past_the_channels_are_refused() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnnup.model import packing, program
 from bnnup.model.file import Model
-from bnnup.pixels import bicubic, color
+from bnnup.pixels import bicubic, chroma, color
 
 engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
 torch_backend = pytest.importorskip("bnnup.backends.torch")
@@ -220,9 +220,13 @@ def test_every_kernel_enlarges_chroma_and_merges(
     for factor in (2, 3, 4):
         expected = bicubic.enlarge(cb, factor, (0.1, -0.2))
         np.testing.assert_array_equal(engine.enlarge(cb, factor, (0.1, -0.2)), expected)
-    for dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        expected = color.quantize(color.merge(y, cb - 0.5, cr - 0.5), dtype)
-        np.testing.assert_array_equal(engine.merge(y, cb - 0.5, cr - 0.5, dtype), expected)
+    luma = bicubic.enlarge(y, 2) ** 2
+    cb, cr = cb - 0.5, cr - 0.5
+    led = (chroma.follow(c, y, luma, 2, damaged=True) for c in (cb, cr))
+    expected = color.quantize(color.merge(luma, *led), np.dtype(np.uint8))
+    merged = np.empty((*luma.shape, 3), np.uint8)
+    engine.merge((y, cb, cr), luma, merged, damaged=True)
+    np.testing.assert_array_equal(merged, expected)
 
 
 def test_chroma_obeys_the_forced_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,4 +235,4 @@ def test_chroma_obeys_the_forced_kernel(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ValueError, match=r"abacus.*portable"):
         engine.enlarge(plane, 2)
     with pytest.raises(ValueError, match=r"abacus.*portable"):
-        engine.merge(plane, plane, plane, np.dtype(np.uint8))
+        engine.merge((plane, plane, plane), plane, np.empty((4, 4, 3), np.uint8), damaged=False)

@@ -22,6 +22,7 @@ class Bicubic:
     scale: int
     pixels: int = 0
     name: str = "bicubic"
+    threads: int = 1
 
     def run(self, luma):
         self.pixels += luma.size
@@ -107,6 +108,44 @@ def test_chroma_stays_where_it_belongs(scale, location, offset):
     place = (np.arange(32 * scale) + 0.5 + offset) / scale - 0.5 - offset
     inside = slice(3 * scale, -3 * scale)
     np.testing.assert_allclose(chroma[16][inside], 1000 * place[inside], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("location", "offset"), [("left", (0.5, 0)), ("center", (0.5, 0.5)), ("bottomleft", (1, 0))]
+)
+def test_luma_is_seen_where_chroma_lies(location, offset):
+    """A plane that rises evenly tells where it is read."""
+    y, x = np.mgrid[:12, :16]
+    seen = PlaneFormat(16, (1, 1), False, location).at_chroma((1000 * y + 10 * x).astype(np.uint16))
+    rows, columns = (2 * np.mgrid[:6, :8].T + offset).T
+    np.testing.assert_allclose(seen[1:-1, 1:-1], (1000 * rows + 10 * columns)[1:-1, 1:-1])
+    assert (
+        PlaneFormat(8, (1, 1), False, location).at_chroma(np.full((5, 7), 9)).tolist()
+        == [[9.0] * 4] * 3
+    )
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_chroma_of_films_follows_luma(scale):
+    """Colours change where luma does; the network, had it been perfect, shows where."""
+    y, x = np.mgrid[: 48 * scale, : 64 * scale]
+    inside = np.hypot(y - 24 * scale, x - 32 * scale) < 15 * scale + 0.3
+    form = PlaneFormat(8, (1, 1), False)
+    large = np.where(inside, 180, 60).astype(np.uint8)
+    original = np.where(form.at_chroma(large) > 120, 150, 110).astype(np.uint8)
+
+    def small(plane):
+        parts = plane.reshape(len(plane) // scale, scale, -1, scale).mean((1, 3))
+        return np.floor(parts + 0.5).astype(np.uint8)
+
+    upscaler = make_upscaler(scale)
+    upscaler.backend.run = lambda luma: (large.astype(np.float32) - 16) / 219
+    frame = [small(plane) for plane in (large, original, original)]
+    _, cb, cr = FrameUpscaler(upscaler, form)(frame)
+    plain = bicubic.enlarge(frame[1].astype(np.float32), scale, form.shift(scale))
+    errors = [np.mean((result - original.astype(float)) ** 2) for result in (cb, plain)]
+    assert errors[0] < 0.5 * errors[1]
+    np.testing.assert_array_equal(cb, cr)
 
 
 @settings(max_examples=50, deadline=None)

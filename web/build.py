@@ -28,7 +28,7 @@ TARGETS = {
     "engine-fast": ("-mcpu=generic+simd128", "-DBNNUP_FAST"),
 }
 SOURCES = ("wasm", "avx2", "avx512", "amx", "neon")
-SOURCES += ("cpu", "dispatch", "network", "slots", "plan", "operations", "run")
+SOURCES += ("cpu", "dispatch", "network", "slots", "plan", "operations", "run", "colors")
 # As in the engine's CMakeLists.txt; nothing catches exceptions.
 FLAGS = (
     *("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bnnup.errors import BackendError, how_to_install
 from bnnup.model.file import Model
-from bnnup.pixels import bicubic, color
+from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.color import Sample
 
 try:
@@ -15,6 +15,8 @@ try:
 except ImportError:  # installed without a compiler
     engine = None  # type: ignore[assignment]
 
+
+Planes = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 BACKENDS = ("engine", "torch")
 BUILD = "install a C++ compiler, and bnnup again"
@@ -26,6 +28,11 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """What runs, as reported to the user."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Threads that it may use."""
         ...
 
     def run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,13 +81,48 @@ def enlarge(
     return fastest(plane, factor, shift)
 
 
-def merge(
-    y: NDArray[np.float32],
-    cb: NDArray[np.float32],
-    cr: NDArray[np.float32],
-    dtype: np.dtype[Sample],
-) -> NDArray[Sample]:
-    """Y', Cb and Cr, each (H, W), to (H, W, 3) pixels, by the engine where there is one."""
+def follow(
+    small: Planes,
+    luma: NDArray[np.float32],
+    *,
+    damaged: bool,
+    white: float,
+    shift: tuple[float, float],
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``chroma.follow`` of Cb and Cr, by the engine where there is one.
+
+    ``small`` is (H, W) Y', Cb and Cr, ``luma`` (factor·H, factor·W) what became of Y'.
+    """
     if engine is not None:
-        return engine.merge(y, cb, cr, dtype)
-    return color.quantize(color.merge(y, cb, cr), dtype)
+        return engine.follow(
+            small, luma, damaged=damaged, white=white, shift=shift, threads=threads
+        )
+    y, *both = small
+    factor = len(luma) // len(y)
+    cb, cr = (
+        chroma.follow(c, y, luma, factor, damaged=damaged, white=white, shift=shift) for c in both
+    )
+    return cb, cr
+
+
+def merge(
+    small: Planes,
+    luma: NDArray[np.float32],
+    result: NDArray[Sample],
+    *,
+    damaged: bool,
+    threads: int = 1,
+) -> None:
+    """Fills the first three samples of ``result`` with ``luma`` and the chroma that follows it.
+
+    ``small`` is (H, W) Y', Cb and Cr, ``luma`` (factor·H, factor·W) what became of Y', ``result``
+    (factor·H, factor·W, 3 or 4). By the engine where there is one.
+    """
+    if engine is not None:
+        engine.merge(small, luma, result, damaged=damaged, threads=threads)
+        return
+    y, *both = small
+    factor = len(luma) // len(y)
+    cb, cr = (chroma.follow(c, y, luma, factor, damaged=damaged) for c in both)
+    result[..., :3] = color.quantize(color.merge(luma, cb, cr), result.dtype)

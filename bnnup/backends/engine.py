@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bnnup.model import program
 from bnnup.model.file import Model
-from bnnup.pixels import bicubic, color
+from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.color import Sample
 
 try:  # by name, because type checkers read the sources, where it is not built
@@ -91,23 +91,59 @@ def enlarge(
     return result
 
 
-def merge(
-    y: NDArray[np.float32],
-    cb: NDArray[np.float32],
-    cr: NDArray[np.float32],
-    dtype: np.dtype[Sample],
-    kernel: str | None = None,
-) -> NDArray[Sample]:
-    """``color.merge`` and ``color.quantize``, bit for bit, integers in one pass.
+Planes = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
+
+def follow(
+    small: Planes,
+    luma: NDArray[np.float32],
+    *,
+    damaged: bool,
+    white: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    threads: int = 1,
+    kernel: str | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``chroma.follow`` of Cb and Cr, bit for bit, in one pass.
+
+    ``small`` is (H, W) Y', Cb and Cr, ``luma`` what became of Y'; ``kernel`` as for Engine.
+    """
+    result = np.empty(luma.shape, np.float32), np.empty(luma.shape, np.float32)
+    lead = _lead(small, luma, damaged, white, shift)
+    _native.follow(lead, *result, threads, _wanted(kernel))
+    return result
+
+
+def merge(
+    small: Planes,
+    luma: NDArray[np.float32],
+    result: NDArray[Sample],
+    *,
+    damaged: bool,
+    threads: int = 1,
+    kernel: str | None = None,
+) -> None:
+    """``color.merge`` of ``luma`` with the chroma that follows it, bit for bit, in one pass.
+
+    What ``chroma.follow`` makes of (H, W) Y', Cb and Cr, ``small``, is merged with ``luma``
+    into the first three samples of ``result``, (factor·H, factor·W, 3 or 4), quantized.
     ``kernel`` as for Engine.
     """
-    if dtype == np.float32:
-        return color.quantize(color.merge(y, cb, cr), dtype)
-    planes = (np.ascontiguousarray(plane, np.float32) for plane in (y, cb, cr))
-    result = np.empty((*y.shape, 3), dtype)
-    _native.merge(*planes, color.MERGING, result, _wanted(kernel))
-    return result
+    lead = _lead(small, luma, damaged, 1.0, (0.0, 0.0))
+    _native.merge(lead, color.MERGING, result, threads, _wanted(kernel))
+
+
+def _lead(
+    small: Planes,
+    luma: NDArray[np.float32],
+    damaged: bool,
+    white: float,
+    shift: tuple[float, float],
+) -> Any:
+    planes = (np.ascontiguousarray(plane, np.float32) for plane in (*small, luma))
+    down, across = (bicubic.phases(len(luma) // len(small[0]), offset) for offset in shift)
+    floors = tuple(chroma.floors(white).tolist())
+    return _native.Lead(*planes, down, across, chroma.window(damaged), floors, damaged)
 
 
 def _wanted(kernel: str | None) -> str:

@@ -38,7 +38,7 @@ class TorchBackend:
             torch.set_num_threads(threads)  # of the process: torch knows no other
         self.program = model.program
         self.device, self.dtype = torch.device(device), dtype
-        self.name = f"torch, {device}"
+        self.name, self.threads = f"torch, {device}", torch.get_num_threads()
         self.parts = [self._load_parts(model, o) for o in model.program.operations]
 
     def _load_parts(self, model: Model, operation: program.Operation) -> dict[str, Tensor]:

@@ -39,6 +39,11 @@ class Model:
     tensors: Mapping[str, NDArray[Any]]
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def for_damaged(self) -> bool:
+        """Whether it was trained for real, damaged pictures."""
+        return self.about.get("trained_for") == "real"
+
     @cached_property
     def file_bytes(self) -> int:
         """Size of the model as a file."""

@@ -83,6 +83,14 @@ inline const Word* group_weights(const BinaryWeights& op, int group) {
     return &op.weight[op.weight.size() / groups_of(op.out) * group];
 }
 
+// Means over a window around each pixel of a row, and what is too little to lead chroma.
+struct LineMoments {
+    const float *luma, *luma_squares, *chroma, *chroma_squares, *products;
+};
+struct LineFloors {
+    float luma = 0, chroma = 0;
+};
+
 struct Kernel {
     const char* name = nullptr;
     bool (*supported)() = nullptr;
@@ -120,13 +128,31 @@ struct Kernel {
     void (*enlarge)(
         const float* const* rows, const float* down, const float* across, int factor, int channels,
         int width, float* scratch, float* out) = nullptr;
-    // `count` pixels in three planes to interleaved R'G'B'; factors: (4).
+    void (*multiply)(const float* a, const float* b, size_t count, float* out) = nullptr;
+    // rows: `window` rows at column 0; weights (window) across and down alike; scratch:
+    // (window - 1 + width).
+    void (*window_mean)(
+        const float* const* rows, const float* weights, int window, int width, float* scratch,
+        float* out) = nullptr;
+    // Slopes of chroma's lines over luma; chroma moves towards them where luma is not null.
+    void (*lay_lines)(
+        const LineMoments&, const LineFloors&, int width, float* slopes, const float* luma,
+        float* chroma) = nullptr;
+    // chroma += slopes * (luma - base)
+    void (*follow)(
+        const float* slopes, const float* luma, const float* base, size_t count,
+        float* chroma) = nullptr;
+    // `count` pixels in three planes to R'G'B', the first three of `samples` samples a pixel;
+    // factors: (4).
     void (*merge8)(
         const float* y, const float* cb, const float* cr, size_t count, const float* factors,
-        uint8_t* out) = nullptr;
+        int samples, uint8_t* out) = nullptr;
     void (*merge16)(
         const float* y, const float* cb, const float* cr, size_t count, const float* factors,
-        uint16_t* out) = nullptr;
+        int samples, uint16_t* out) = nullptr;
+    void (*merge_floats)(
+        const float* y, const float* cb, const float* cr, size_t count, const float* factors,
+        int samples, float* out) = nullptr;
 };
 
 // All that there are, the fastest first; each answers for CPU and operating system together.
@@ -140,8 +166,8 @@ BNNUP_KERNELS(BNNUP_DECLARE)
 // clang-format off
 #define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
     {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
-     binary_convolution, convolution, pack, activate, add, box_mean, weigh, enlarge,          \
-     merge<uint8_t>, merge<uint16_t>}
+     binary_convolution, convolution, pack, activate, add, box_mean, weigh, enlarge, multiply, \
+     window_mean, lay_lines, follow, merge<uint8_t>, merge<uint16_t>, merge<float>}
 // clang-format on
 
 inline Kernel absent(const char* name) {

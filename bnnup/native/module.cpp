@@ -2,11 +2,13 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
 
+#include "colors.h"
 #include "run.h"
 
 namespace nb = nanobind;
@@ -40,13 +42,19 @@ void check_result(const Result& result, int height, int width, int factor) {
     }
 }
 
-void enlarge(Plane plane, Plane down, Plane across, Result result, const std::string& kernel) {
-    const int height = side(plane.shape(0)), width = side(plane.shape(1));
+// The factor that bicubic's phases are for.
+int check_phases(const Plane& down, const Plane& across) {
     const int factor = int(std::min<size_t>(down.shape(0), MAX_SCALE + 1));
     if (factor < 1 || factor > MAX_SCALE || down.shape(1) != BICUBIC_TAPS
         || across.shape(0) != down.shape(0) || across.shape(1) != BICUBIC_TAPS) {
         throw std::invalid_argument("phases have the wrong shape");
     }
+    return factor;
+}
+
+void enlarge(Plane plane, Plane down, Plane across, Result result, const std::string& kernel) {
+    const int height = side(plane.shape(0)), width = side(plane.shape(1));
+    const int factor = check_phases(down, across);
     check_result(result, height, width, factor);
     const Kernel& chosen = find_kernel(kernel);
     const nb::gil_scoped_release release;
@@ -57,35 +65,66 @@ void enlarge(Plane plane, Plane down, Plane across, Result result, const std::st
 template <class T>
 using Pixels = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
-template <class T>
-void merge(
-    Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result, const std::string& kernel,
-    void (*Kernel::*merge)(const float*, const float*, const float*, size_t, const float*, T*)) {
-    for (int axis = 0; axis < 2; ++axis) {
-        if (cb.shape(axis) != y.shape(axis) || cr.shape(axis) != y.shape(axis)
-            || result.shape(axis) != y.shape(axis)) {
-            throw std::invalid_argument("planes and pixels differ in shape");
+// What chroma follows luma by: the small planes, what became of luma, bicubic's phases, and what
+// bnnup.pixels.chroma lays lines by.
+struct Lead {
+    Plane y, cb, cr, luma, down, across;
+    Vector weights;
+    std::pair<float, float> floors;
+    bool damaged;
+
+    Colors colors() const {
+        Colors c;
+        c.height = side(y.shape(0)), c.width = side(y.shape(1));
+        c.factor = check_phases(down, across);
+        for (int axis = 0; axis < 2; ++axis) {
+            if (cb.shape(axis) != y.shape(axis) || cr.shape(axis) != y.shape(axis)
+                || luma.shape(axis) != y.shape(axis) * c.factor) {
+                throw std::invalid_argument("planes differ in shape");
+            }
         }
+        if (weights.size() % 2 == 0 || weights.size() > MAX_KERNEL) {
+            throw std::invalid_argument("a window has an odd width, 5 at most");
+        }
+        c.y = y.data(), c.cb = cb.data(), c.cr = cr.data(), c.luma = luma.data();
+        c.down = down.data(), c.across = across.data();
+        c.weights = weights.data(), c.window = int(weights.size());
+        c.floors = {floors.first, floors.second};
+        c.damaged = damaged;
+        return c;
     }
-    if (result.shape(2) != 3 || factors.size() != 4) {
-        throw std::invalid_argument("pixels have three samples, and there are four factors");
-    }
+};
+
+void follow(const Lead& lead, Result cb, Result cr, int threads, const std::string& kernel) {
+    const Colors colors = lead.colors();
+    check_result(cb, colors.height, colors.width, colors.factor);
+    check_result(cr, colors.height, colors.width, colors.factor);
     const Kernel& chosen = find_kernel(kernel);
     const nb::gil_scoped_release release;
-    (chosen.*merge)(y.data(), cb.data(), cr.data(), y.size(), factors.data(), result.data());
+    follow_luma(chosen, colors, threads, cb.data(), cr.data());
 }
 
 template <class T>
-void define_merge(
-    nb::module_& m,
-    void (*Kernel::*row)(const float*, const float*, const float*, size_t, const float*, T*)) {
+void merge(
+    const Lead& lead, Vector factors, Pixels<T> result, int threads, const std::string& kernel) {
+    const Colors colors = lead.colors();
+    if (result.shape(0) != lead.luma.shape(0) || result.shape(1) != lead.luma.shape(1)) {
+        throw std::invalid_argument("planes and pixels differ in shape");
+    }
+    if (result.shape(2) < 3 || result.shape(2) > 4 || factors.size() != 4) {
+        throw std::invalid_argument(
+            "pixels have three or four samples, and there are four factors");
+    }
+    const Kernel& chosen = find_kernel(kernel);
+    const nb::gil_scoped_release release;
+    merge_colors(chosen, colors, threads, factors.data(), int(result.shape(2)), result.data());
+}
+
+template <class T>
+void define_merge(nb::module_& m) {
     m.def(
-        "merge",
-        [row](
-            Plane y, Plane cb, Plane cr, Vector factors, Pixels<T> result,
-            const std::string& kernel) { merge(y, cb, cr, factors, result, kernel, row); },
-        nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
-        nb::arg("factors").noconvert(), nb::arg("result").noconvert(), nb::arg("kernel"));
+        "merge", &merge<T>, nb::arg("lead"), nb::arg("factors").noconvert(),
+        nb::arg("result").noconvert(), nb::arg("threads"), nb::arg("kernel"));
 }
 
 }  // namespace
@@ -105,8 +144,19 @@ NB_MODULE(_native, m) {
     m.def(
         "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
         nb::arg("across").noconvert(), nb::arg("result").noconvert(), nb::arg("kernel"));
-    define_merge<uint8_t>(m, &Kernel::merge8);
-    define_merge<uint16_t>(m, &Kernel::merge16);
+    nb::class_<Lead>(m, "Lead", "What chroma follows luma by.")
+        .def(
+            nb::init<
+                Plane, Plane, Plane, Plane, Plane, Plane, Vector, std::pair<float, float>, bool>(),
+            nb::arg("y").noconvert(), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
+            nb::arg("luma").noconvert(), nb::arg("down").noconvert(), nb::arg("across").noconvert(),
+            nb::arg("weights").noconvert(), nb::arg("floors"), nb::arg("damaged"));
+    m.def(
+        "follow", &follow, nb::arg("lead"), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
+        nb::arg("threads"), nb::arg("kernel"));
+    define_merge<uint8_t>(m);
+    define_merge<uint16_t>(m);
+    define_merge<float>(m);
 
     nb::class_<Network>(m, "Network")
         .def(nb::init<int, std::string>(), nb::arg("scale"), nb::arg("kernel"))

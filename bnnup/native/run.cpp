@@ -16,14 +16,7 @@
 namespace bnnup {
 namespace {
 
-constexpr int MAX_THREADS = 256;
 constexpr size_t LARGE_PAGE = 2 << 20;  // bytes
-
-void check_threads(int threads) {
-    if (threads < 1 || threads > MAX_THREADS) {
-        throw std::invalid_argument("threads must be 1 to 256");
-    }
-}
 
 // Points values into the workspace, and the last one at the result.
 std::vector<Value> place_values(

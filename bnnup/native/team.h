@@ -1,11 +1,20 @@
 // A few threads for the length of one call.
 #pragma once
 
+#include <stdexcept>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 namespace bnnup {
+
+constexpr int MAX_THREADS = 256;
+
+inline void check_threads(int threads) {
+    if (threads < 1 || threads > MAX_THREADS) {
+        throw std::invalid_argument("threads must be 1 to 256");
+    }
+}
 
 // Calls work(member) for members 0 .. threads - 1, member 0 on the caller's thread. The
 // work must not throw, and must get done by fewer members, too: the system may have no more

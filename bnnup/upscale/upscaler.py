@@ -15,7 +15,7 @@ from bnnup.model.file import Model, load_model
 from bnnup.model.find import find_model
 from bnnup.pictures.metadata import for_size
 from bnnup.pictures.picture import Picture, from_pixels
-from bnnup.pixels import color
+from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.color import WHITES, Sample, quantize
 from bnnup.pixels.tiling import plan_tiles
 from bnnup.pixels.transparency import fill_transparent
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]  # input pixels done, input pixels in all
 
 MEMORY = 400 << 20  # bytes beyond the input and output arrays
 TILES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
-MARGIN = 2  # input pixels each way that chroma's bicubic and alpha's range look at
+MARGIN = bicubic.TAPS // 2 + chroma.REACH  # input pixels each way that chroma looks at
 
 
 def load(
@@ -61,7 +61,7 @@ def load(
 class Upscaler:
     """A network that enlarges pictures by ``scale``.
 
-    Luma goes through the network, chroma through bicubic, alpha through the network
+    Luma goes through the network, chroma follows it, alpha goes through the network
     or, if ``alpha`` is "bicubic", through bicubic.
     The picture is worked on in tiles of ``tile`` input pixels each way, plus the
     network's halo: by default the largest with which all that is needed beyond the
@@ -182,16 +182,17 @@ class Upscaler:
     def _enlarge_part(self, part: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
         if part.ndim == 2:
             return quantize(self.backend.run(part), dtype)
-        if part.shape[2] == 2:
-            colors = quantize(self.backend.run(part[..., 0]), dtype)[..., None]
+        height, width, samples = part.shape
+        result = np.empty((height * self.scale, width * self.scale, samples), dtype)
+        if samples == 2:
+            result[..., 0] = quantize(self.backend.run(part[..., 0]), dtype)
         else:
-            y, cb, cr = color.split(part)
-            cb, cr = enlarge(cb, self.scale), enlarge(cr, self.scale)
-            colors = merge(self.backend.run(y), cb, cr, dtype)
-        if part.shape[2] == 3:
-            return colors
-        alpha = quantize(self._enlarge_alpha(part[..., -1]), dtype)
-        return np.concatenate([colors, alpha[..., None]], axis=-1)
+            small, threads = color.split(part), self.backend.threads
+            luma = self.backend.run(small[0])
+            merge(small, luma, result, damaged=self.model.for_damaged, threads=threads)
+        if samples != 3:
+            result[..., -1] = quantize(self._enlarge_alpha(part[..., -1]), dtype)
+        return result
 
     def _enlarge_alpha(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
         """Alpha enlarged, within the range of the pixels around: opaque stays opaque."""

@@ -1,6 +1,6 @@
 """Frames of a film, enlarged plane by plane.
 
-Luma goes through the network, chroma through bicubic, each plane on its own: no
+Luma goes through the network, and chroma follows it, where chroma's samples lie: no
 detour over R'G'B', and depth, range and subsampling stay what they are.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnup.backends.choose import enlarge
+from bnnup.backends.choose import follow
 from bnnup.pixels.tiling import Tile, plan_tiles, widen
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video.planes import Plane, PlaneFormat
@@ -40,12 +40,8 @@ class FrameUpscaler:
         are kept; rounding is half up, and what no code can hold is clipped. The result
         shares memory with later ones: it is not to be written to.
         """
-        height, width = (side * self._upscaler.scale for side in planes[0].shape)
-        shapes = self._form.shapes(height, width)
-        before: list[tuple[Plane, Plane] | None] = [*self._before] or [None] * len(planes)
-        enlarged = [self._luma(planes[0], before[0])]
-        for plane, last, (rows, columns) in zip(planes[1:], before[1:], shapes[1:], strict=True):
-            enlarged.append(self._chroma(plane, last)[:rows, :columns])
+        luma = self._luma(planes[0], self._before[0] if self._before else None)
+        enlarged = [luma, *self._chroma(planes, luma)] if planes[1:] else [luma]
         self._before = list(zip(planes, enlarged, strict=True))
         return enlarged
 
@@ -84,11 +80,27 @@ class FrameUpscaler:
         enlarged += black
         return self._to_codes(enlarged)
 
-    def _chroma(self, plane: Plane, before: tuple[Plane, Plane] | None) -> Plane:
-        if before is not None and np.array_equal(plane, before[0]):
-            return before[1]
-        scale = self._upscaler.scale
-        return self._to_codes(enlarge(plane.astype(np.float32), scale, self._form.shift(scale)))
+    def _chroma(self, planes: list[Plane], enlarged: Plane) -> list[Plane]:
+        """Cb and Cr of a frame whose luma has been enlarged."""
+        before = self._before
+        if before and enlarged is before[0][1]:
+            pairs = zip(planes[1:], before[1:], strict=True)
+            if all(np.array_equal(plane, last) for plane, (last, _) in pairs):
+                return [result for _, result in before[1:]]
+        form, scale = self._form, self._upscaler.scale
+        y, cb, cr = form.at_chroma(planes[0]), *(p.astype(np.float32) for p in planes[1:])
+        shape = form.shapes(*enlarged.shape)[1]
+        luma = form.at_chroma(enlarged)
+        missing = [(0, scale * small - large) for small, large in zip(y.shape, shape, strict=True)]
+        led = follow(
+            (y, cb, cr),
+            np.pad(luma, missing, mode="edge") if any(map(any, missing)) else luma,
+            damaged=self._upscaler.model.for_damaged,
+            white=form.span,
+            shift=form.shift(scale),
+            threads=self._upscaler.backend.threads,
+        )
+        return [self._to_codes(plane[: shape[0], : shape[1]]) for plane in led]
 
     def _to_codes(self, values: NDArray[np.float32]) -> Plane:
         """Rounds half up and clips; uses up the values, since this happens for every pixel."""

@@ -73,6 +73,14 @@ class PlaneFormat:
         chroma = -(-height >> down), -(-width >> right)
         return [(height, width), chroma, chroma]
 
+    def at_chroma(self, luma: Plane) -> NDArray[np.float32]:
+        """(H, W) luma where chroma's samples lie, shaped as a plane of chroma."""
+        if self.subsampling is None:
+            raise ValueError("grey has no chroma")
+        for side, halvings in zip(LOCATIONS[self.location], self.subsampling, strict=True):
+            luma = _thinned(luma, 1 << halvings, side).T
+        return luma.astype(np.float32, copy=False)
+
     def shift(self, scale: int) -> tuple[float, float]:
         """What enlarging chroma adds to where it reads, down and right, in chroma samples.
 
@@ -88,6 +96,22 @@ class PlaneFormat:
         )
         down, right = (offset * (1 / scale - 1) for offset in offsets)
         return down, right
+
+
+def _thinned(plane: Plane, step: int, side: int) -> Plane:
+    """One row of every ``step``: their mean, or one around the first (−1) or the last (1)."""
+    if step == 1:
+        return plane
+    weights = np.ones(step, np.float32)
+    if side:
+        weights = np.convolve(weights, weights)  # to nearly the neighbouring samples
+    rows = -(-len(plane) // step)
+    before = step - 1 if side < 0 else 0
+    after = step * rows + len(weights) - len(plane)
+    padded = np.pad(plane, ((before, after), (0, 0)), mode="edge")
+    parts = (w * padded[i : i + step * rows : step] for i, w in enumerate(weights / weights.sum()))
+    total: Plane = sum(parts, np.zeros((rows, plane.shape[1]), np.float32))
+    return total
 
 
 def read_pix_fmt(name: str) -> PlaneFormat | None:

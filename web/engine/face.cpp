@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "colors.h"
 #include "run.h"
 
 namespace bnnup {
@@ -28,21 +29,15 @@ struct Plane {
 
 struct Enlarger {
     Runner runner;
-    Aligned<float> phases, merging;
+    Aligned<float> phases, merging, window;
+    LineFloors floors;
+    bool damaged;
 
     int scale() const { return runner.network().scale(); }
 
     Plane run(const Plane& plane) {
         Plane result(plane.height * scale(), plane.width * scale());
         runner.run(plane.at.data(), plane.height, plane.width, result.at.data(), 1);
-        return result;
-    }
-
-    Plane bicubic(const Plane& plane) const {
-        Plane result(plane.height * scale(), plane.width * scale());
-        enlarge_plane(
-            runner.network().kernel(), plane.at.data(), plane.height, plane.width, phases.data(),
-            phases.data(), scale(), result.at.data());
         return result;
     }
 };
@@ -92,24 +87,20 @@ Split split(const Pixels<T>& pixels) {
     return s;
 }
 
-auto merging(uint8_t) { return &Kernel::merge8; }
-auto merging(uint16_t) { return &Kernel::merge16; }
-
-// To the first three of `channels` samples.
+// To the first three samples of `out`.
 template <class T>
-void merge(const Enlarger& enlarger, const Split& s, Pixels<T>& out) {
-    const Kernel& kernel = enlarger.runner.network().kernel();
-    std::vector<T> row(size_t(out.width) * 3);
-    for (size_t y = 0; y < size_t(out.height); ++y) {
-        const size_t from = y * out.width;
-        T* to = out.samples + from * out.channels;
-        (kernel.*merging(T()))(
-            &s.y.at[from], &s.cb.at[from], &s.cr.at[from], out.width, enlarger.merging.data(),
-            out.channels == 3 ? to : row.data());
-        for (size_t x = 0; out.channels != 3 && x < size_t(out.width); ++x) {
-            std::copy_n(&row[3 * x], 3, to + x * out.channels);
-        }
-    }
+void merge(const Enlarger& enlarger, const Split& s, const Plane& luma, Pixels<T>& out) {
+    Colors colors;
+    colors.y = s.y.at.data(), colors.cb = s.cb.at.data(), colors.cr = s.cr.at.data();
+    colors.luma = luma.at.data();
+    colors.height = s.y.height, colors.width = s.y.width, colors.factor = enlarger.scale();
+    colors.down = colors.across = enlarger.phases.data();
+    colors.weights = enlarger.window.data(), colors.window = int(enlarger.window.size());
+    colors.floors = enlarger.floors;
+    colors.damaged = enlarger.damaged;
+    merge_colors(
+        enlarger.runner.network().kernel(), colors, 1, enlarger.merging.data(), out.channels,
+        out.samples);
 }
 
 // Least and largest of the pixels around one.
@@ -157,7 +148,7 @@ void enlarge(Enlarger& enlarger, T* samples, int height, int width, int channels
         out.set(0, enlarger.run(in.plane(0)));
     } else {
         const Split s = split(in);
-        merge(enlarger, {enlarger.run(s.y), enlarger.bicubic(s.cb), enlarger.bicubic(s.cr)}, out);
+        merge(enlarger, s, enlarger.run(s.y), out);
     }
     if (channels % 2 == 0) out.set(channels - 1, enlarge_alpha(enlarger, in.plane(channels - 1)));
 }
@@ -217,13 +208,17 @@ EXPORT(channel_attention) int channel_attention(
         {up_bias, up_biases});
 }
 
-// Takes the network. phases: (scale, BICUBIC_TAPS); merging: (4), as in bnnup.pixels.color.
-EXPORT(finish) Enlarger* finish(Network* network, const float* phases, const float* merging) {
+// Takes the network. phases: (scale, BICUBIC_TAPS); merging: (4), as in bnnup.pixels.color;
+// weights: (window), and the floors of luma and chroma, as in bnnup.pixels.chroma.
+EXPORT(finish) Enlarger* finish(
+    Network* network, const float* phases, const float* merging, const float* weights, int window,
+    float luma_floor, float chroma_floor, bool damaged) {
     network->finish();
     const size_t count = size_t(network->scale()) * BICUBIC_TAPS;
     auto* enlarger = new Enlarger{
         Runner(std::move(*network)), Aligned<float>(phases, phases + count),
-        Aligned<float>(merging, merging + 4)};
+        Aligned<float>(merging, merging + 4), Aligned<float>(weights, weights + window),
+        {luma_floor, chroma_floor}, damaged};
     delete network;
     return enlarger;
 }

@@ -5,7 +5,7 @@ import { readModel } from "./model.js";
 import { cut, planTiles } from "./tiles.js";
 import { fillTransparent } from "./transparency.js";
 
-const MARGIN = 2; // input pixels each way that chroma's bicubic and alpha's range look at
+const MARGIN = 4; // input pixels each way that chroma looks at
 const MOST_WORKERS = 16;
 
 export class Cancelled extends Error {}

@@ -1,6 +1,6 @@
 // The engine: WebAssembly that runs a model on a tile.
 
-import { MERGING, inputsOf, phases } from "./model.js";
+import { CHROMA, MERGING, inputsOf, phases } from "./model.js";
 
 // f(a, b, c) = a * b + c with the relaxed instruction for it, which may or may not round twice.
 const PROBE = new Uint8Array([
@@ -108,8 +108,11 @@ export class Engine {
       const inputs = inputsOf(operation).map((name) => numbers.get(name));
       numbers.set(operation.name, this.#append(network, model, operation, inputs));
     }
-    const tables = [phases(model.scale), MERGING].map((table) => this.#copy(table));
-    const enlarger = this.#exports.finish(network, ...tables);
+    const window = model.damaged ? CHROMA.damaged : CHROMA.sharp;
+    const tables = [phases(model.scale), MERGING, window].map((table) => this.#copy(table));
+    const enlarger = this.#exports.finish(
+      network, ...tables, window.length, ...CHROMA.floors, model.damaged,
+    );
     for (const place of tables) this.#exports.release(place);
     return enlarger;
   }

@@ -10,11 +10,23 @@ export const MERGING = new Float32Array([
   CR_SPAN, f(f(CR_SPAN * KR) / KG), f(f(CB_SPAN * KB) / KG), CB_SPAN,
 ]);
 
-/** The bytes of a model file to { scale, operations, tensor(name), halo }. */
+// Chroma that follows luma, as in bnnup.pixels.chroma: the weights of a window each way, and the
+// variances of luma and chroma that are too little to lead or to be led.
+const window = (...weights) => {
+  const sum = weights.reduce((a, b) => a + b);
+  return new Float32Array(weights.map((weight) => weight / sum));
+};
+export const CHROMA = {
+  sharp: window(1, 2, 1),
+  damaged: window(1, 2, 3, 2, 1),
+  floors: [1e-4, 1e-5],
+};
+
+/** The bytes of a model file to { scale, operations, tensor(name), halo, damaged }. */
 export function readModel(bytes) {
   const length = Number(new DataView(bytes).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
-  const { format, format_version: version, program } = header.__metadata__ ?? {};
+  const { format, format_version: version, program, about } = header.__metadata__ ?? {};
   if (format !== "bnnup" || version !== "1") throw new Error("not a model that this page reads");
   const { scale, operations } = JSON.parse(program);
   const tensor = (name) => {
@@ -22,7 +34,8 @@ export function readModel(bytes) {
     const [begin, end] = header[name].data_offsets;
     return new Uint8Array(bytes, 8 + length + begin, end - begin);
   };
-  return { scale, operations, tensor, halo: haloOf(operations) };
+  const damaged = JSON.parse(about ?? "{}").trained_for === "real";
+  return { scale, operations, tensor, halo: haloOf(operations), damaged };
 }
 
 /** Input pixels around a tile, each way, that its result depends on. */

@@ -8,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 
+#include "colors.h"
 #include "run.h"
 
 using namespace bnnup;
@@ -195,6 +196,42 @@ bool refused(const std::function<void()>& action) {
 }
 
 // Calls with numbers that fit now and then; whatever is accepted must also run.
+// Chroma that follows luma, by every kernel, for any number of threads.
+void test_colors() {
+    Random random{9};
+    const int height = 21, width = 37, factor = 2;
+    const size_t small = size_t(height) * width, large = small * factor * factor;
+    const std::vector<float> y = random.numbers(small), cb = random.numbers(small);
+    const std::vector<float> cr = random.numbers(small), luma = random.numbers(large);
+    const std::vector<float> phases = random.numbers(factor * BICUBIC_TAPS);
+    const std::vector<float> narrow = {0.25f, 0.5f, 0.25f},
+                             wide = {0.125f, 0.25f, 0.25f, 0.25f, 0.125f};
+    const std::vector<float> factors = random.numbers(4);
+    Colors colors;
+    colors.y = y.data(), colors.cb = cb.data(), colors.cr = cr.data(), colors.luma = luma.data();
+    colors.height = height, colors.width = width, colors.factor = factor;
+    colors.down = colors.across = phases.data();
+    colors.floors = {1e-4f, 1e-5f};
+    for (const bool damaged : {false, true}) {
+        colors.damaged = damaged;
+        const std::vector<float>& weights = damaged ? wide : narrow;
+        colors.weights = weights.data(), colors.window = int(weights.size());
+        std::vector<float> expected;
+        for (const std::string& name : kernels()) {
+            for (const int threads : {1, 3, 50}) {
+                std::vector<float> planes(2 * large), pixels(4 * large);
+                const Kernel& kernel = find_kernel(name);
+                follow_luma(kernel, colors, threads, planes.data(), planes.data() + large);
+                merge_colors(kernel, colors, threads, factors.data(), 4, pixels.data());
+                planes.insert(planes.end(), pixels.begin(), pixels.end());
+                if (expected.empty()) expected = planes;
+                expect(planes == expected, "colors of " + name);
+            }
+        }
+        count(expected);
+    }
+}
+
 [[maybe_unused]] void test_hostile_descriptions() {
     const int interesting[] = {-1, 0, 1, 2, 3, 4, 5, 8, 9, 16, 63, 64, 4096, 4097, 1 << 30};
     const char* const names[] = {"none", "identity", "repeat", "relu", "prelu", "rprelu", ""};
@@ -274,6 +311,7 @@ int main() {
     for (const std::string& kernel : kernels()) std::printf("%s ", kernel.c_str());
     test_all_kernels();
     test_rounding();
+    test_colors();
 #if !defined(__wasi__)  // where nothing catches exceptions
     test_hostile_descriptions();
 #endif
