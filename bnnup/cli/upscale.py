@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bnnup.cli.inputs import PANEL as FOLDERS
+from bnnup.cli.inputs import Exclude, Include, failing_as_json, find, place_results
 from bnnup.cli.options import PIPE, Backend, Cluster, ModelName
 from bnnup.cli.output import warn, with_hint
+from bnnup.cli.size import Factor, Fit, Height, Megapixels, Width, read_size
 
 if TYPE_CHECKING:
     from bnnup.folders.batch import Runner
@@ -22,17 +25,7 @@ if TYPE_CHECKING:
     from bnnup.folders.work import Work
     from bnnup.upscale.size import Size
 
-SIZE, FORMAT, FOLDER, MACHINE = "Size of the result", "Files", "Folders", "Time and memory"
-
-
-def _read_factor(text: str) -> float:
-    """ "2", "2.5", "2x" or "x2"."""
-    try:
-        return float(text.strip().lower().replace("×", "x").strip("x"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no number; try 2, or 2.5") from error
-
-
+FORMAT, MACHINE = "Files", "Time and memory"
 FAILED = 100  # failures that are listed once more at the end
 
 Opened = Callable[..., AbstractContextManager["Runner"]]
@@ -51,24 +44,11 @@ def upscale(
             "-o", "--output", help="A file or a folder to write to; beside the input if not given."
         ),
     ] = None,
-    factor: Annotated[
-        float | None,
-        typer.Option(
-            *("-s", "--scale"),
-            parser=_read_factor,
-            metavar="FACTOR",
-            help="How many times larger: 2 (default), 3, 4, 2.5 …",
-        ),
-    ] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=SIZE)] = None,
-    height: Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=SIZE)] = None,
-    fit: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Largest that fits into a box.", rich_help_panel=SIZE),
-    ] = None,
-    megapixels: Annotated[
-        float | None, typer.Option(help="Millions of pixels.", rich_help_panel=SIZE)
-    ] = None,
+    factor: Factor = None,
+    width: Width = None,
+    height: Height = None,
+    fit: Fit = None,
+    megapixels: Megapixels = None,
     model: ModelName = "auto",
     alpha: Annotated[
         Literal["network", "bicubic"], typer.Option(help="What enlarges transparency.")
@@ -101,17 +81,11 @@ def upscale(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files.", rich_help_panel=FORMAT)
     ] = False,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help='Only such as "*.jpg".', rich_help_panel=FOLDER),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help='All but such as "raw/*".', rich_help_panel=FOLDER),
-    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=FOLDER),
+        typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=FOLDERS),
     ] = False,
     tile: Annotated[
         int | None,
@@ -162,8 +136,9 @@ def upscale(
     from bnnup.pictures import formats
     from bnnup.system import paths
 
-    places = [_find(source, cluster) for source in sources]
-    size = _read_size(factor, width, height, fit, megapixels)
+    places = [find(source, cluster) for source in sources]
+    size = read_size(factor, width, height, fit, megapixels)
+    _warn_of_passes(size)
     machine = Machine(
         tile=tile,
         memory=memory << 20,
@@ -179,7 +154,7 @@ def upscale(
         else:
             folders.append(place)
     failed = False
-    with _failing_as_json(sources[0], as_json):
+    with failing_as_json(sources[0], as_json):
         settings = Settings(
             size=size,
             model=model,
@@ -195,8 +170,8 @@ def upscale(
             tasks = _name_tasks(pictures, output, settings, force)
             failed = _upscale_pictures(opened, tasks, dry_run, as_json, verbose)
         for place in folders:
-            into = _place_results(place, output, settings, cluster, several=len(places) > 1)
-            find = partial(
+            into = place_results(place, output, size.label, cluster, several=len(places) > 1)
+            tasks_below = partial(
                 find_tasks,
                 place,
                 into,
@@ -205,36 +180,9 @@ def upscale(
                 format_name=settings.format,
             )
             over = partial(opened, source=place, target=into)
-            failed |= _upscale_folder(over, find, place, into, force, dry_run, as_json)
+            failed |= _upscale_folder(over, tasks_below, place, into, force, dry_run, as_json)
     if failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _failing_as_json(source: str, as_json: bool) -> Iterator[None]:
-    """Tells standard output, too, what ends the command, if that is where reports go."""
-    from bnnup.errors import BnnupError
-
-    try:
-        yield
-    except BnnupError as error:
-        if as_json:
-            said = with_hint(str(error), error.hint)
-            typer.echo(json.dumps({"input": source, "status": "failed", "error": said}))
-        raise
-
-
-def _find(source: str, cluster: str | None) -> "Path | Stream":
-    """The place of an input; workers of a cluster are in folders of their own."""
-    from bnnup.folders.tasks import Stream
-    from bnnup.system import paths
-
-    if source == PIPE:
-        return Stream(sys.stdin.buffer, "standard input")
-    place = paths.to_path(source)
-    if not paths.exists(place):
-        raise typer.BadParameter(f"there is no {source}")
-    return place if cluster is None else paths.to_path(paths.absolute(place))
 
 
 def _name_tasks(
@@ -249,21 +197,6 @@ def _name_tasks(
         return name_tasks(pictures, target, settings, force=force)
     except ValueError as error:
         raise typer.BadParameter(f"{error} with -o") from error
-
-
-def _place_results(
-    source: Path, output: str | None, settings: "Settings", cluster: str | None, *, several: bool
-) -> Path:
-    from bnnup.folders.named import place_results
-    from bnnup.system import paths
-
-    if output == PIPE:
-        raise typer.BadParameter("a folder of pictures cannot go to standard output")
-    try:
-        into = place_results(source, output, settings, several=several)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error} with -o") from error
-    return into if cluster is None else paths.to_path(paths.absolute(into))
 
 
 @contextmanager
@@ -306,27 +239,15 @@ def _read_color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _read_size(
-    factor: float | None,
-    width: int | None,
-    height: int | None,
-    fit: str | None,
-    megapixels: float | None,
-) -> "Size":
-    from bnnup.upscale.size import Size, plan_passes, read_box
+def _warn_of_passes(size: "Size") -> None:
+    from bnnup.upscale.size import plan_passes
 
-    if (factor, width, height, fit, megapixels) == (None,) * 5:
-        factor = 2
-    try:
-        size = Size(factor, width, height, None if fit is None else read_box(fit), megapixels)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    if factor is not None and len(plan_passes(factor)) > 1:
+    passes = 1 if size.factor is None else len(plan_passes(size.factor))
+    if passes > 1:
         warn(
-            f"×{factor:g} takes {len(plan_passes(factor))} passes: from the second on, networks "
+            f"×{size.factor:g} takes {passes} passes: from the second on, networks "
             "enlarge what the first made up; it will look smooth, and its errors grow with it"
         )
-    return size
 
 
 def _upscale_pictures(

@@ -24,7 +24,7 @@ def name_tasks(
     results have the names of their inputs. Without it they lie beside them. ValueError for
     what cannot be meant, MediaError for what cannot be written.
     """
-    folder = _folder(output)
+    folder = None if isinstance(output, Stream) else folder_named(output)
     if len(sources) > 1 and output is not None and folder is None:
         name = output.name if isinstance(output, Stream) else output
         raise ValueError(f"{name} is no folder, which several pictures need: give one")
@@ -41,9 +41,9 @@ def name_tasks(
     return tasks
 
 
-def _folder(output: str | Stream | None) -> Path | None:
+def folder_named(output: str | None) -> Path | None:
     """The folder that an output names; one that ends with a slash is made."""
-    if output is None or isinstance(output, Stream):
+    if output is None:
         return None
     path = paths.to_path(output)
     if paths.is_folder(path):
@@ -63,19 +63,23 @@ def _target(
         return paths.to_path(output)
     if isinstance(source, Stream):
         raise ValueError(f"{source.name} has no name that its result could have: give one")
-    ending = ending_of(source, settings.format)
+    return name_result(source, folder, settings.size.label, ending_of(source, settings.format))
+
+
+def name_result(source: Path, folder: Path | None, label: str, ending: str) -> Path:
+    """Beside ``source``, with the label in its name; of the same name in another folder."""
     if folder is not None and paths.absolute(folder) != paths.absolute(source.parent):
         return folder / f"{source.stem}{ending}"
-    return source.with_name(f"{source.stem}_{settings.size.label}{ending}")
+    return source.with_name(f"{source.stem}_{label}{ending}")
 
 
-def place_results(source: Path, output: str | None, settings: Settings, *, several: bool) -> Path:
+def place_results(source: Path, output: str | None, label: str, *, several: bool) -> Path:
     """Where a folder's results go: to ``output``, there in a folder of its name if it is one
-    of several, or beside it. ValueError if it has no name.
+    of several, or beside it, with the label in its name. ValueError if it has none.
     """
     whole = source.resolve()
     if output is not None:
         return paths.to_path(output) / whole.name if several else paths.to_path(output)
     if not whole.name:
         raise ValueError(f"{source} has no name that its results could have: give one")
-    return whole.with_name(f"{whole.name}_{settings.size.label}")
+    return whole.with_name(f"{whole.name}_{label}")

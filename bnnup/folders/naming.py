@@ -2,7 +2,8 @@
 
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path, PurePosixPath
 
@@ -14,16 +15,21 @@ from bnnup.system import paths
 
 
 def name_results(names: Iterable[str], format_name: str | None) -> Iterator[tuple[str, str]]:
-    """Each of a folder's names with that of its result, which no other has.
+    """Each of a folder's pictures with the name of its result, as ``name_apart`` has it."""
+    return name_apart(names, partial(_with_ending, format_name=format_name))
+
+
+def name_apart(names: Iterable[str], rename: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Each of a folder's names with what ``rename`` makes of it, which no other has.
 
     Where a.jpg and a.bmp would both become a.png, they become a.jpg.png and a.bmp.png.
     ``names`` are read several times; which result goes where does not depend on their order.
     """
-    plain = _Hashes(_with_ending(name, format_name) for name in names)
+    plain = _Hashes(rename(name) for name in names)
     own = _Hashes(names)
     twins = sorted(name for name in names if own.repeats(name))  # A.jpg and a.jpg
     for name in names:
-        result = _with_ending(name, format_name)
+        result = rename(name)
         if name != result and plain.repeats(result):
             ending = PurePosixPath(result).suffix
             same = [twin for twin in twins if _folded(twin) == _folded(name)] or [name]

@@ -4,9 +4,10 @@ Folders are read as their pictures are needed: however many there are, no more t
 the names of MANY are in memory at once, and 16 bytes for each of a larger folder.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -79,12 +80,29 @@ def find_tasks(
     exclude: Sequence[str] = (),
     format_name: str | None = None,
 ) -> Iterator[Task]:
-    """The pictures below ``folder``, and their places below ``target``.
+    """The pictures below ``folder``, and their places below ``target``, as ``walk`` finds them.
+
+    ``format_name`` is Pillow's, None keeps each file's own.
+    """
+    name = partial(name_results, format_name=format_name)
+    return walk(folder, target, endings(), name, include=include, exclude=exclude)
+
+
+def walk(
+    folder: Path,
+    target: Path,
+    endings: Collection[str],
+    name_results: Callable[[Iterable[str]], Iterator[tuple[str, str]]],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Iterator[Task]:
+    """The files below ``folder`` with one of the ``endings``, and their places below ``target``.
 
     Those in a folder come before those in its folders; both in order of name, unless
     there are more than MANY. Patterns like "*.jpg" or "2024/*" are held against the path
-    below ``folder``, and against the name alone; ``format_name`` is Pillow's, None keeps
-    each file's own.
+    below ``folder``, and against the name alone; ``name_results`` names the results of a
+    folder's files.
     """
 
     but_not = paths.absolute(target)
@@ -94,8 +112,8 @@ def find_tasks(
         parent = folder / below.as_posix() if below.name else folder
         into = target / below.as_posix() if below.name else target
         try:
-            names = _names(parent, _Wanted(below, include, exclude))
-            for name, result in name_results(names, format_name):
+            names = _names(parent, _Wanted(below, endings, include, exclude))
+            for name, result in name_results(names):
                 yield Task(parent / name, into / result)
             folders = sorted(
                 entry.name
@@ -112,7 +130,7 @@ def find_tasks(
 
 
 def _names(folder: Path, wanted: Callable[[str], bool]) -> Iterable[str]:
-    """The names of pictures in a folder; hidden ones are left out."""
+    """The wanted names in a folder."""
     names = _Names(folder, wanted)
     first = [*islice(names, MANY + 1)]
     return sorted(first) if len(first) <= MANY else names
@@ -127,22 +145,23 @@ class _Names:
 
     def __iter__(self) -> Iterator[str]:
         for entry in paths.entries(self.folder):
-            name = entry.name
-            is_picture = PurePosixPath(name).suffix.lower() in endings()
-            if is_picture and not name.startswith(".") and entry.is_file and self.wanted(name):
-                yield name
+            if self.wanted(entry.name) and entry.is_file:
+                yield entry.name
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Whether the patterns want a name in the folder ``below``."""
+    """Whether endings and patterns want a name in the folder ``below``; never a hidden one."""
 
     below: PurePosixPath
+    endings: Collection[str]
     include: Sequence[str]
     exclude: Sequence[str]
 
     def __call__(self, name: str) -> bool:
         path = self.below / name
+        if name.startswith(".") or path.suffix.lower() not in self.endings:
+            return False
         wanted = not self.include or _matches(path, self.include)
         return wanted and not _matches(path, self.exclude)
 

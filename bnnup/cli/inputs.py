@@ -1,0 +1,70 @@
+"""What commands over several files and folders have in common."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bnnup.cli.options import PIPE
+from bnnup.cli.output import with_hint
+
+if TYPE_CHECKING:
+    from bnnup.folders.tasks import Stream
+
+PANEL = "Folders"
+
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help='Only such as "*.jpg".', rich_help_panel=PANEL),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help='All but such as "raw/*".', rich_help_panel=PANEL),
+]
+
+
+def find(source: str, cluster: str | None) -> "Path | Stream":
+    """The place of an input; workers of a cluster are in folders of their own."""
+    from bnnup.folders.tasks import Stream
+    from bnnup.system import paths
+
+    if source == PIPE:
+        return Stream(sys.stdin.buffer, "standard input")
+    place = paths.to_path(source)
+    if not paths.exists(place):
+        raise typer.BadParameter(f"there is no {source}")
+    return place if cluster is None else paths.to_path(paths.absolute(place))
+
+
+def place_results(
+    source: Path, output: str | None, label: str, cluster: str | None, *, several: bool
+) -> Path:
+    """Where the results of a folder go."""
+    from bnnup.folders import named
+    from bnnup.system import paths
+
+    if output == PIPE:
+        raise typer.BadParameter("a folder of results cannot go to standard output")
+    try:
+        into = named.place_results(source, output, label, several=several)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error} with -o") from error
+    return into if cluster is None else paths.to_path(paths.absolute(into))
+
+
+@contextmanager
+def failing_as_json(source: str, as_json: bool) -> Iterator[None]:
+    """Tells standard output, too, what ends the command, if that is where reports go."""
+    from bnnup.errors import BnnupError
+
+    try:
+        yield
+    except BnnupError as error:
+        if as_json:
+            said = with_hint(str(error), error.hint)
+            typer.echo(json.dumps({"input": source, "status": "failed", "error": said}))
+        raise
