@@ -35,6 +35,7 @@ from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
 from bnnup.video.planes import read_pix_fmt  # noqa: E402
 from bnnup.video.read import Cut  # noqa: E402
 from bnnup.video.segments import SegmentWriter  # noqa: E402
+from bnnup.video.size import Exact  # noqa: E402
 
 pytestmark = needs_ffmpeg
 
@@ -241,7 +242,7 @@ def test_repeated_frames_are_not_computed_again(upscaler, tmp_path):
         (f"{source()} -c:v libx264 {{}}.mp4", Options(codec="ffv1", crf=3), "lossless"),
         (f"{source()} -c:v libx264 {{}}.mp4", Options(preset="warp"), "--preset"),
         (f"{source()} -c:v libx264 {{}}.mp4", Options(cut=Cut(start=9)), "no frame"),
-        (f"{source()} -c:v libx264 {{}}.mp4", Options(size=(101, 51)), "--scale-to"),
+        (f"{source()} -c:v libx264 {{}}.mp4", Options(size=Exact(101, 51)), "--scale-to"),
         (f"{source()} -c:v libx264 {{}}.mp4", Options(cut=Cut(pix_fmt="nope")), "nope"),
         (
             f"{source()} -c:v libx264 -aspect 4:3 {{}}.mkv",
@@ -350,11 +351,11 @@ def test_a_part(rich, upscaler, tmp_path):
 def test_exact_size(upscaler, tmp_path):
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source()} -c:v libx264 {before}")
-    enlarge_video(upscaler, before, after, Options(size=(100, 72)))
+    enlarge_video(upscaler, before, after, Options(size=Exact(100, 72)))
     (stream,) = ffprobe(after, "-show_streams")["streams"]
     assert (stream["width"], stream["height"]) == (100, 72)
     assert stream["display_aspect_ratio"] == "16:9"
-    assert enlarge.choose_scale(before, Options(size=(150, 90))) == 3
+    assert enlarge.choose_scale(before, Options(size=Exact(150, 90))) == 3
 
 
 @pytest.fixture

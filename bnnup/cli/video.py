@@ -2,35 +2,63 @@
 
 import dataclasses
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from bnnup.cli.options import Backend, Cluster, Memory, ModelName, Threads
+from bnnup.cli.inputs import Exclude, Include, failing_as_json, find, place_results
+from bnnup.cli.options import PIPE, Backend, Cluster, Memory, ModelName, Threads
+from bnnup.cli.output import warn, with_hint
+from bnnup.cli.size import PANEL as SIZE
+from bnnup.cli.size import Factor, Fit, Height, Width, read_size
 
 if TYPE_CHECKING:
+    from bnnup.upscale.upscaler import Upscaler
+    from bnnup.video.batch import Batch, Outcome
     from bnnup.video.enlarge import Result, Workers
+    from bnnup.video.naming import Task
+    from bnnup.video.size import FilmSize
     from bnnup.video.transcode import Progress
 
 MOMENT = 0.5  # seconds between two reports
 
 
+def _read_time(text: str) -> float:
+    """ "90", "1:30" or "00:01:30.5", in seconds."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no time; write seconds, or 00:01:30")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def video(
-    source: Annotated[str, typer.Argument(metavar="IN", help="The film.")],
-    output: Annotated[str, typer.Option("-o", "--output", help="Where to write it.")],
-    scale: Annotated[
-        int | None,
+    sources: Annotated[list[str], typer.Argument(metavar="IN…", help="Films, or folders of them.")],
+    output: Annotated[
+        str | None,
         typer.Option(
-            "-s", "--scale", min=2, max=4, help="2, 3 or 4; by default 2, or what --scale-to needs."
+            "-o", "--output", help="A file or a folder to write to; beside the input if not given."
         ),
     ] = None,
+    factor: Factor = None,
+    width: Width = None,
+    height: Height = None,
+    fit: Fit = None,
     scale_to: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Exact size of the output's pictures.")
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Exactly so large: 1280x720; or 1280x-2, where the other side follows.",
+            rich_help_panel=SIZE,
+        ),
     ] = None,
     model: ModelName = "auto",
     codec: Annotated[
@@ -42,90 +70,194 @@ def video(
     pix_fmt: Annotated[
         str | None, typer.Option(help="Convert to this pixel format first, like yuv420p10le.")
     ] = None,
-    start: Annotated[float, typer.Option(min=0, help="Seconds to leave out.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(min=0, help="Seconds to take.")] = None,
+    start: Annotated[
+        float | None,
+        typer.Option(parser=_read_time, metavar="TIME", help="Where to begin: 90, or 00:01:30."),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(parser=_read_time, metavar="TIME", help="How much to take: 10, or 0:10."),
+    ] = None,
     deinterlace: Annotated[
         bool, typer.Option("--deinterlace", help="Deinterlace the film.")
     ] = False,
     drop_misfits: Annotated[
         bool, typer.Option("--drop-misfits", help="Leave out what the container cannot hold.")
     ] = False,
+    include: Include = None,
+    exclude: Exclude = None,
     memory: Memory = 400,
     threads: Threads = None,
     backend: Backend = None,
     cluster: Cluster = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite an existing file, discard unfinished work.")
+        bool, typer.Option("--force", help="Overwrite existing files, discard unfinished work.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Progress and report as JSON lines on standard output.")
     ] = False,
 ) -> None:
-    """Enlarge a film; sound, subtitles, chapters and timing stay as they are.
+    """Enlarge films; sound, subtitles, chapters and timing stay as they are.
 
     The same command goes on where an earlier run was interrupted.
     """
     from bnnup.errors import MediaError, how_to_install
-    from bnnup.system import paths
-    from bnnup.upscale.choice import for_film
-    from bnnup.upscale.upscaler import load
 
     try:
-        from bnnup.video.enlarge import (
-            Options,
-            check_target,
-            choose_scale,
-            enlarge_video,
-            in_this_process,
-            read_size,
-        )
+        from bnnup.video.batch import Batch
+        from bnnup.video.enlarge import Options
         from bnnup.video.read import Cut
-        from bnnup.video.segments import unfinished
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
-    film, target = paths.to_path(source), paths.to_path(output)
-    if not paths.exists(film) or paths.is_folder(film):
-        raise typer.BadParameter(f"there is no film {source}")
-    check_target(film, target, force=force)
-    size = None if scale_to is None else read_size(scale_to)
+    if PIPE in sources or output == PIPE:
+        raise typer.BadParameter("films are files; 'bnnup pipe' enlarges frames between programs")
+    size, scale = _read_film_size(factor, width, height, fit, scale_to)
     options = Options(
-        cut=Cut(start, duration, deinterlace, pix_fmt),
+        cut=Cut(start or 0.0, duration, deinterlace, pix_fmt),
         codec=codec,
         crf=crf,
         preset=preset,
         size=size,
         drop_misfits=drop_misfits,
     )
-    scale = scale or choose_scale(film, options)
-    choice = for_film(model, scale)
-    upscaler = load(
-        choice.model, scale=scale, memory=memory << 20, threads=threads, backend=backend
+    batch = Batch(
+        partial(_load, model, memory=memory << 20, threads=threads, backend=backend),
+        options,
+        scale=scale,
+        force=force,
+        workers=_choose_workers(cluster, threads),
     )
-    workers: Workers = in_this_process
-    if cluster is not None:
-        from bnnup.cluster.video import over_cluster
+    places = [cast(Path, find(source, cluster)) for source in sources]
+    with failing_as_json(sources[0], as_json):
+        tasks = _find_tasks(
+            places,
+            output,
+            size.label,
+            cluster,
+            include=include or (),
+            exclude=exclude or (),
+            force=force,
+        )
+        _enlarge(batch, tasks, as_json=as_json)
 
-        workers = partial(over_cluster, cluster, threads or 1)
+
+def _load(model: str, scale: int, **machine: Any) -> "Upscaler":
+    from bnnup.upscale.choice import for_film
+    from bnnup.upscale.upscaler import load
+
+    return load(for_film(model, scale).model, scale=scale, **machine)
+
+
+def _choose_workers(cluster: str | None, threads: int | None) -> "Workers":
+    if cluster is None:
+        from bnnup.video.enlarge import in_this_process
+
+        return in_this_process
+    from bnnup.cluster.video import over_cluster
+
+    return partial(over_cluster, cluster, threads or 1)
+
+
+def _read_film_size(
+    factor: float | None,
+    width: int | None,
+    height: int | None,
+    fit: str | None,
+    scale_to: str | None,
+) -> "tuple[FilmSize, int | None]":
+    """The size, and the network's scale if the user chose that apart from it."""
+    from bnnup.model.zoo import SCALES
+    from bnnup.video import size
+
+    if scale_to is None:
+        return read_size(factor, width, height, fit, None), None
+    if (width, height, fit) != (None, None, None):
+        raise typer.BadParameter("give one of --scale-to, --width, --height and --fit")
+    if factor is not None and factor not in SCALES:
+        raise typer.BadParameter("with --scale-to, -s is the network's scale: 2, 3 or 4")
+    return size.read_size(scale_to), None if factor is None else int(factor)
+
+
+def _find_tasks(
+    places: Sequence[Path],
+    output: str | None,
+    label: str,
+    cluster: str | None,
+    *,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    force: bool,
+) -> "list[Task]":
+    """Films that were named, then those in folders."""
+    from bnnup.errors import MediaError
+    from bnnup.system import paths
+    from bnnup.video.naming import ENDINGS, find_films, name_films
+
+    folders = [place for place in places if paths.is_folder(place)]
+    films = [place for place in places if place not in folders]
     try:
-        with _reporting(film.name, as_json=as_json) as report:
-            result = enlarge_video(
-                upscaler,
-                film,
-                target,
-                options,
-                report,
-                discard=force,
-                workers=workers,
-            )
-    except KeyboardInterrupt:
-        if (kept := unfinished(target)).exists():
-            typer.echo(f"the same command goes on from {kept}", err=True)
-        raise
-    _print_result(result, as_json=as_json)
+        tasks = name_films(films, output, label, several=len(places) > 1, force=force)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error} with -o") from error
+    for folder in folders:
+        into = place_results(folder, output, label, cluster, several=len(places) > 1)
+        tasks += find_films(folder, into, include=include, exclude=exclude)
+    if not tasks:
+        known = " ".join(sorted(ENDINGS))
+        raise MediaError(f"there are no films in {folders[0]}; their names end with {known}")
+    return tasks
+
+
+def _enlarge(batch: "Batch", tasks: "Sequence[Task]", *, as_json: bool) -> None:
+    """Does the tasks. Exit code 1 if one of them fails; the error of the only one is raised."""
+    counts: Counter[str] = Counter()
+    for task in tasks:
+        with (
+            _telling_what_is_kept(task),
+            _reporting(task.source, as_json=as_json) as report,
+        ):
+            outcome = batch.enlarge(task, report)
+        if len(tasks) == 1 and outcome.error is not None:
+            raise outcome.error
+        counts[outcome.status] += 1
+        _print_outcome(outcome, as_json=as_json)
+    if len(tasks) > 1:
+        typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()), err=True)
+    if counts["failed"]:
+        raise typer.Exit(1)
 
 
 @contextmanager
-def _reporting(name: str, *, as_json: bool) -> Iterator[Callable[["Progress"], None]]:
+def _telling_what_is_kept(task: "Task") -> Iterator[None]:
+    from bnnup.video.segments import unfinished
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (kept := unfinished(task.target)).exists():
+            typer.echo(f"the same command goes on from {kept}", err=True)
+        raise
+
+
+def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    task, result, error = outcome.task, outcome.result, outcome.error
+    line: dict[str, object] = {"input": str(task.source), "status": outcome.status}
+    if error is not None:
+        line["error"] = with_hint(str(error), error.hint)
+        warn(f"{task.source}: {line['error']}", "error")
+    elif result is None:
+        line["output"] = str(task.target)
+        warn(f"{task.target} exists, so {task.source} was skipped; --force makes it anew", "note")
+    else:
+        line |= dataclasses.asdict(result) | {"progress": _numbers(result.progress)}
+        if not as_json:
+            _print_result(result)
+    if as_json:
+        typer.echo(json.dumps(line))
+
+
+@contextmanager
+def _reporting(film: Path, *, as_json: bool) -> Iterator[Callable[["Progress"], None]]:
     """What to call with the progress: a JSON line or a bar now and then, or nothing."""
     if not as_json and not sys.stderr.isatty():
         yield lambda progress: None
@@ -143,9 +275,9 @@ def _reporting(name: str, *, as_json: bool) -> Iterator[Callable[["Progress"], N
                 return
             said = time.monotonic()
             if as_json:
-                typer.echo(json.dumps(_numbers(progress)))
+                typer.echo(json.dumps({"input": str(film)} | _numbers(progress)))
             else:
-                live.update(f"{escape(name)}  {_words(progress)}")
+                live.update(f"{escape(film.name)}  {_words(progress)}")
 
         yield report
 
@@ -164,12 +296,8 @@ def _words(progress: "Progress") -> str:
     )
 
 
-def _print_result(result: "Result", *, as_json: bool) -> None:
+def _print_result(result: "Result") -> None:
     progress = result.progress
-    if as_json:
-        document = dataclasses.asdict(result) | {"progress": _numbers(progress)}
-        typer.echo(json.dumps(document))
-        return
     for warning in result.warnings:
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
     resumed = f", {progress.resumed} of them by an earlier run" if progress.resumed else ""

@@ -7,7 +7,6 @@ interruption; when all are there, they and the copied streams become the output.
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from bnnup import __version__
 from bnnup.errors import FullError, MediaError
 from bnnup.model.file import Model
 from bnnup.system import paths
-from bnnup.system.files import check_writable
+from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
 from bnnup.video.codec import Encoding, choose_codec, choose_options
@@ -30,6 +29,7 @@ from bnnup.video.film import Film, probe
 from bnnup.video.mux import muxer, wants_global_header
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder, unfinished
+from bnnup.video.size import Exact, FilmSize, scale_for, sides
 from bnnup.video.spans import Span, plan_spans
 from bnnup.video.transcode import Progress, Work
 
@@ -39,13 +39,13 @@ MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to cod
 
 @dataclass(frozen=True)
 class Options:
-    """How the output is to be. ``size`` is its exact width and height, if given."""
+    """How the output is to be. Without a ``size`` it is as much larger as the network makes it."""
 
     cut: Cut = field(default_factory=Cut)
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
-    size: tuple[int, int] | None = None
+    size: FilmSize | None = None
     drop_misfits: bool = False
 
 
@@ -70,13 +70,6 @@ Workers = Callable[..., AbstractContextManager[Any]]
 def in_this_process(*job: Any) -> Iterator[Work]:
     """Workers that are threads of this process."""
     yield Work(*job)
-
-
-def check_target(source: Path, target: Path, *, force: bool) -> None:
-    """MediaError if ``target`` must not or cannot be written, before any work is done."""
-    if paths.exists(target) and paths.absolute(target) == paths.absolute(source):
-        raise MediaError("output and input are the same file", hint="output")
-    check_writable(target, force=force)
 
 
 def enlarge_video(
@@ -174,9 +167,11 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
             f"{codec.encoder} cannot encode {film.pix_fmt}, but {', '.join(codec.formats())}",
             hint="pix_fmt or ffv1",
         )
-    width, height = options.size or (scale * film.width, scale * film.height)
+    width, height = _sides(film, options.size, scale)
     # The picture keeps its shape, whatever becomes of its pixels' shape.
-    stretch = Fraction(film.width * height, film.height * width)
+    stretch = Fraction(1)
+    if isinstance(options.size, Exact):
+        stretch = Fraction(film.width * height, film.height * width)
     aspect = ((film.aspect or 1) * stretch).limit_denominator(10_000)
     if aspect != 1 and not codec.keeps_aspect and target.suffix.lower() in MATROSKA:
         raise MediaError(
@@ -220,18 +215,24 @@ def _fingerprint(model: Model) -> str:
     return found.hexdigest()
 
 
-def read_size(text: str) -> tuple[int, int]:
-    """Width and height of ``1280x720``."""
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if match is None:
-        raise MediaError(f"{text!r} is no size; write width and height, like 1280x720")
-    return int(match[1]), int(match[2])
-
-
 def choose_scale(source: Path, options: Options) -> int:
-    """The least scale that reaches the wanted size; 2 if none is wanted."""
-    if options.size is None:
-        return 2
-    film = probe(source, options.cut)
-    need = max(options.size[0] / film.width, options.size[1] / film.height)
-    return next((scale for scale in (2, 3) if scale >= need), 4)
+    """The least scale of a network that reaches the wanted size; 2 if none is wanted."""
+    size = options.size
+    if size is None or (isinstance(size, Size) and size.factor is not None):
+        return 2 if size is None else scale_for(size, 1, 1)
+    return scale_for(size, *_shown(probe(source, options.cut)))
+
+
+def _shown(film: Film) -> tuple[int, int]:
+    """Width and height as players show them: telephones store what is upright on its side."""
+    turned = film.matrix is not None and not film.matrix[0] and film.matrix[1]
+    return (film.height, film.width) if turned else (film.width, film.height)
+
+
+def _sides(film: Film, size: FilmSize | None, scale: int) -> tuple[int, int]:
+    """Width and height of the output, as they are stored."""
+    if size is None:
+        return scale * film.width, scale * film.height
+    shown = _shown(film)
+    width, height = sides(size, *shown)
+    return (width, height) if shown == (film.width, film.height) else (height, width)

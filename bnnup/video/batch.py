@@ -1,0 +1,84 @@
+"""Films one after the other, each by the network that its size takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from bnnup.errors import BnnupError, FullError, MediaError
+from bnnup.system import paths
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video.enlarge import (
+    Options,
+    Result,
+    Workers,
+    choose_scale,
+    enlarge_video,
+    in_this_process,
+)
+from bnnup.video.naming import Task
+from bnnup.video.transcode import Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a film: a result, an error, or neither if its output was there before."""
+
+    task: Task
+    result: Result | None = None
+    error: BnnupError | None = None
+
+    @property
+    def status(self) -> str:
+        if self.error is not None:
+            return "failed"
+        return "skipped" if self.result is None else "done"
+
+
+class Batch:
+    """Enlarges films.
+
+    ``load`` gives the network of a scale; ``scale`` is that of all films, by default the
+    least that reaches the wanted size. ``force`` makes anew what is there, and discards
+    unfinished work.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], Upscaler],
+        options: Options,
+        *,
+        scale: int | None = None,
+        force: bool = False,
+        workers: Workers = in_this_process,
+    ) -> None:
+        self._load = cache(load)
+        self._options = options
+        self._scale = scale
+        self._force = force
+        self._workers = workers
+
+    def enlarge(self, task: Task, progress: Callable[[Progress], None]) -> Outcome:
+        """Does one task. Raises FullError, after which no other film has a place either."""
+        source, target = task.source, task.target
+        try:
+            if task.problem:
+                raise MediaError(task.problem)
+            if paths.exists(target) and not self._force:
+                return Outcome(task)
+            if paths.is_local(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+            scale = self._scale or choose_scale(source, self._options)
+            result = enlarge_video(
+                self._load(scale),
+                source,
+                target,
+                self._options,
+                progress,
+                discard=self._force,
+                workers=self._workers,
+            )
+        except FullError:
+            raise
+        except BnnupError as error:
+            return Outcome(task, error=error)
+        return Outcome(task, result)

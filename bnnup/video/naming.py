@@ -1,0 +1,87 @@
+"""Which files are films, and what their results are called."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+from bnnup.errors import MediaError
+from bnnup.folders.named import folder_named, name_result
+from bnnup.folders.naming import name_apart
+from bnnup.folders.tasks import walk
+from bnnup.system import paths
+from bnnup.system.files import check_writable
+
+# Containers in which what bnnup encodes is at home: results keep their endings.
+KEPT = {".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mts", ".ts", ".webm"}
+ENDINGS = KEPT | {
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc"),
+    *(".ivf", ".m2t", ".m2v", ".mpeg", ".mpg", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm"),
+    *(".rmvb", ".vob", ".wmv", ".y4m"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A film to enlarge, and where to. ``problem``, if any, is why nothing can come of it."""
+
+    source: Path
+    target: Path
+    problem: str = ""
+
+
+def ending_of(name: str) -> str:
+    """The ending of a film's result: its own, or Matroska's, which holds everything."""
+    own = PurePosixPath(name).suffix
+    return own if own.lower() in KEPT else ".mkv"
+
+
+def name_films(
+    sources: Sequence[Path],
+    output: str | None,
+    label: str,
+    *,
+    several: bool = False,
+    force: bool = False,
+) -> list[Task]:
+    """A task for each film.
+
+    ``output`` is a file, or a folder if it is one or ends with a slash: there, results
+    have the names of their inputs. Without it they lie beside them, with the label. With
+    ``several`` inputs, what exists is no error: it is what an earlier run has done. for
+    what cannot be meant, MediaError for what cannot be written.
+    """
+    folder = folder_named(output) if sources else None
+    if several and sources and output is not None and folder is None:
+        raise ValueError(f"{output} is no folder, which several films need: give one")
+    tasks: list[Task] = []
+    for source in sources:
+        if output is not None and folder is None:
+            target = paths.to_path(output)
+        else:
+            target = name_result(source, folder, label, ending_of(source.name))
+        check_target(source, target, force=force or several)
+        if target in [task.target for task in tasks]:
+            raise MediaError(f"two results would be {target}; give them folders of their own")
+        tasks.append(Task(source, target))
+    return tasks
+
+
+def find_films(
+    folder: Path, target: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Iterator[Task]:
+    """The films below ``folder``, and their places below ``target``, as ``walk`` finds them."""
+    for task in walk(folder, target, ENDINGS, _name_results, include=include, exclude=exclude):
+        source = cast(Path, task.source)
+        yield Task(source, cast(Path, task.target or source), task.problem)
+
+
+def _name_results(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    return name_apart(names, lambda name: str(PurePosixPath(name).with_suffix(ending_of(name))))
+
+
+def check_target(source: Path, target: Path, *, force: bool) -> None:
+    """MediaError if ``target`` must not or cannot be written, before any work is done."""
+    if paths.exists(target) and paths.absolute(target) == paths.absolute(source):
+        raise MediaError("output and input are the same file", hint="output")
+    check_writable(target, force=force)

@@ -1,0 +1,229 @@
+"""``bnnup video`` as people call it: which inputs, where results go, how large, which part."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+
+from conftest import Run  # noqa: E402
+from films import ffmpeg, ffprobe, needs_ffmpeg, source, times  # noqa: E402
+
+from bnnup.errors import MediaError  # noqa: E402
+from bnnup.upscale.size import Size  # noqa: E402
+from bnnup.video.size import Exact, read_size, scale_for, sides  # noqa: E402
+
+pytestmark = needs_ffmpeg
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five frames of 64×36."""
+    path = tmp_path_factory.mktemp("short") / "short.mkv"
+    ffmpeg(f"{source(seconds=0.2)} -c:v libx264 -preset ultrafast {path}")
+    return path
+
+
+@pytest.fixture
+def films(short: Path, tmp_path: Path) -> Path:
+    """A folder: a.mkv, b.avi, b.mkv, and in another one c.mp4; and a text."""
+    folder = tmp_path / "films"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.mkv", "b.mkv"):
+        shutil.copy(short, folder / name)
+    for name in ("b.avi", "more/c.mp4"):
+        ffmpeg(f"-i {short} -c:v mpeg4 {folder / name}")
+    (folder / "notes.txt").write_text("no film")
+    return folder
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    (film,) = ffprobe(path, "-select_streams", "v", "-show_streams")["streams"]
+    return film["width"], film["height"]
+
+
+def made(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# Inputs and outputs
+
+
+def test_the_result_lies_beside_the_film(run: Run, films: Path, tiny: Path) -> None:
+    before = made(films)
+    assert run("video", films / "a.mkv", "-m", tiny).code == 0
+    assert size_of(films / "a_x2.mkv") == (128, 72)
+    assert run("video", films / "b.avi", "-m", tiny).code == 0  # a container for x264
+    assert size_of(films / "b_x2.mkv") == (128, 72)
+    assert made(films) == sorted([*before, "a_x2.mkv", "b_x2.mkv"])
+
+
+def test_a_folder_as_output(run: Run, films: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("video", films / "a.mkv", "-m", tiny, "-o", f"{out}/").code == 0
+    assert run("video", films / "b.mkv", "-m", tiny, "-o", out).code == 0
+    assert made(out) == ["a.mkv", "b.mkv"]
+
+
+def test_several_films(run: Run, films: Path, tiny: Path, tmp_path: Path) -> None:
+    a, c = films / "a.mkv", films / "more" / "c.mp4"
+    done = run("video", a, c, "-m", tiny, "-o", tmp_path / "one.mkv")
+    assert done.code == 2
+    assert "which several films need" in done.err.replace("\n", " ")
+    assert run("video", a, c, "-m", tiny).code == 0
+    assert times(films / "a_x2.mkv") == times(a)
+    assert size_of(films / "more" / "c_x2.mp4") == (128, 72)
+
+
+def test_folders_keep_their_shape_and_a_second_run_adds_what_is_missing(
+    run: Run, films: Path, tiny: Path
+) -> None:
+    done = run("video", films, "-m", tiny)
+    assert done.code == 0
+    out = films.with_name("films_x2")
+    assert made(out) == ["a.mkv", "b.avi.mkv", "b.mkv", "more/c.mp4"]
+    assert "4 done" in done.err
+    (out / "a.mkv").unlink()
+    old = (out / "more" / "c.mp4").stat().st_mtime_ns
+    done = run("video", films, "-m", tiny)
+    assert done.code == 0
+    assert "1 done, 3 skipped" in done.err
+    assert size_of(out / "a.mkv") == (128, 72)
+    assert (out / "more" / "c.mp4").stat().st_mtime_ns == old
+
+
+def test_one_broken_film_does_not_end_the_others(run: Run, films: Path, tiny: Path) -> None:
+    (films / "a.mkv").write_bytes(b"broken" * 50)
+    done = run("video", films, "-m", tiny, "--exclude", "b*", "--json")
+    assert done.code == 1
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    ends = {Path(line["input"]).name: line["status"] for line in lines if "status" in line}
+    assert ends == {"a.mkv": "failed", "c.mp4": "done"}
+    assert made(films.with_name("films_x2")) == ["more/c.mp4"]
+
+
+def test_what_is_there_is_not_overwritten(run: Run, films: Path, tiny: Path) -> None:
+    target = films / "a_x2.mkv"
+    target.write_bytes(b"precious")
+    done = run("video", films / "a.mkv", "-m", tiny)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "--force" in done.err
+    done = run("video", films / "a.mkv", films / "b.mkv", "-m", tiny)
+    assert done.code == 0
+    assert "--force makes it anew" in done.err
+    assert target.read_bytes() == b"precious"
+    assert run("video", films / "a.mkv", "-m", tiny, "--force").code == 0
+    assert size_of(target) == (128, 72)
+
+
+def test_a_folder_without_films(run: Run, tiny: Path, tmp_path: Path) -> None:
+    done = run("video", tmp_path, "-m", tiny)
+    assert done.code == 1
+    assert "no films" in done.err
+    assert ".mkv" in done.err
+
+
+def test_frames_between_programs_are_for_pipe(run: Run) -> None:
+    done = run("video", "-")
+    assert done.code == 2
+    assert "bnnup pipe" in done.err
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        (["--fit", "200x90"], (160, 90)),
+        (["--width", 150], (150, 84)),
+        (["--height", 100], (178, 100)),
+        (["--scale-to", "150x-2"], (150, 84)),
+        (["--scale-to", "-2x100"], (178, 100)),
+        (["--scale-to", "100x72"], (100, 72)),
+        (["-s", "1.5"], (96, 54)),
+        (["-s", "2x"], (128, 72)),
+    ],
+    ids=str,
+)
+def test_sizes(options, size, run: Run, short: Path, model_files: Path, tmp_path: Path) -> None:
+    after = tmp_path / "out.mkv"
+    models = {2: "tiny-x2", 3: "tiny-x3"}
+    model = model_files / f"{models[3 if max(size) > 128 else 2]}.safetensors"
+    assert run("video", short, "-o", after, "-m", model, *options).code == 0
+    assert size_of(after) == size
+
+
+def test_a_box_is_for_what_is_seen(run: Run, short: Path, tiny: Path, tmp_path: Path) -> None:
+    """Telephones store upright films on their side."""
+    upright, after = tmp_path / "upright.mp4", tmp_path / "out.mp4"
+    with av.open(str(short)) as film, av.open(str(upright), "w") as turned:
+        stream = turned.add_stream_from_template(film.streams.video[0], opaque=True)
+        stream.set_display_rotation(90)
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                turned.mux(packet)
+    assert run("video", upright, "-o", after, "-m", tiny, "--fit", "72x500").code == 0
+    assert size_of(after) == (128, 72)
+
+
+@pytest.mark.parametrize(
+    ("size", "film", "scale", "result"),
+    [
+        (Size(factor=3), (61, 35), 3, (183, 105)),
+        (Size(factor=2.5), (61, 35), 3, (152, 88)),
+        (Size(width=1921), (640, 360), 4, (1920, 1080)),
+        (Size(fit=(1921, 1081)), (854, 480), 3, (1920, 1080)),
+        (Size(fit=(3840, 2160)), (640, 480), 4, (2880, 2160)),
+        (Exact(101, 51), (64, 36), 2, (101, 51)),
+    ],
+    ids=str,
+)
+def test_sides_that_follow_are_even(size, film, scale, result) -> None:
+    assert scale_for(size, *film) == scale
+    assert sides(size, *film) == result
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (Size(fit=(64, 400)), "does not become larger"),
+        (Exact(64, 36), "does not become larger"),
+        (Size(factor=5), "at most 4 times"),
+    ],
+    ids=str,
+)
+def test_sizes_that_no_film_gets(size, message) -> None:
+    with pytest.raises(MediaError, match=message):
+        scale_for(size, 64, 36)
+
+
+@pytest.mark.parametrize("text", ["big", "-2x-2", "0x5", "1280x", "1280x-3", "x", "1e3x5"])
+def test_texts_that_are_no_size(text) -> None:
+    with pytest.raises(MediaError, match="no size"):
+        read_size(text)
+
+
+def test_a_size_is_said_once(run: Run, short: Path) -> None:
+    for options in (["--fit", "9x9", "--width", 9], ["--scale-to", "9x9", "--width", 9]):
+        done = run("video", short, *options)
+        assert done.code == 2
+        assert "give one of" in done.err
+
+
+# Times
+
+
+@pytest.mark.parametrize("start", ["0.08", "0:0.08", "00:00:00.08", ":"])
+def test_times(start: str, run: Run, short: Path, tiny: Path, tmp_path: Path) -> None:
+    after = tmp_path / "out.mkv"
+    done = run("video", short, "-o", after, "-m", tiny, "--start", start, "--duration", "00:00.08")
+    if start == ":":
+        assert done.code == 2
+        assert "00:01:30" in done.err
+    else:
+        assert done.code == 0
+        assert times(after) == [0, 40]
