@@ -32,6 +32,7 @@ from bnnup.video.segments import WorkFolder, unfinished
 from bnnup.video.size import Exact, FilmSize, scale_for, sides
 from bnnup.video.spans import Span, plan_spans
 from bnnup.video.transcode import Progress, Work
+from bnnup.video.trial import try_container
 
 TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
 MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to codecs
@@ -90,19 +91,18 @@ def enlarge_video(
     those of this process, or a cluster's. Raises MediaError, FullError or ClusterError.
     """
     options = options or Options()
-    cut, drop = options.cut, options.drop_misfits
+    cut = options.cut
     film = probe(source, cut, keep_clock=target.suffix.lower() in TRANSPORT)
     encoding = choose_encoding(film, upscaler.scale, target, options)
     folder = WorkFolder(unfinished(target))
     with _explained(folder), folder.locked():
         folder.prepare(_describe(upscaler, film, options), discard=discard)
         with folder.tidied(), folder.result(target.suffix) as result:
-            # Whether all streams fit shows now, not after hours.
-            with muxer(result, film, encoding, cut, drop=drop) as trial:
-                left_out = trial.left_out
+            # What stands against the film as a whole shows now, not after hours.
+            left_out = try_container(result, film, encoding, cut, drop=options.drop_misfits)
             with workers(upscaler, film, encoding, cut, folder, progress) as work:
                 make_segments(work.run, film, cut, folder)
-            with muxer(result, film, encoding, cut, drop=drop) as output:
+            with muxer(result, film, encoding, cut, left_out) as output:
                 output.write(folder.in_order, cut)
             paths.move(result, target, token_hex(8))
             state, warnings = work.state, find_flaws(film, encoding, folder)
@@ -115,7 +115,7 @@ def enlarge_video(
         encoding.codec.encoder,
         upscaler.backend.name,
         state,
-        [*warnings, *(f"left out {name}" for name in left_out)],
+        [*warnings, *output.flaws, *(f"left out: {reason}" for reason in left_out.values())],
     )
 
 
@@ -178,6 +178,7 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
             f"the shape of this film's pixels is not kept by {codec.encoder} in {target.suffix}",
             hint="aspect",
         )
+    colors = film.colors.meant(film.width, film.height)
     encoding = Encoding(
         codec=codec,
         width=width,
@@ -185,8 +186,8 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
         pix_fmt=film.pix_fmt,
         rate=film.rate,
         aspect=aspect if film.aspect is not None or aspect != 1 else None,
-        colors=film.colors,
-        options=choose_options(codec, film.colors, options.crf, options.preset),
+        colors=colors,
+        options=choose_options(codec, colors, options.crf, options.preset),
         global_header=wants_global_header(target),
     )
     encoding.open()
@@ -202,7 +203,8 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
         "source": [paths.absolute(film.path), stat.st_size, str(stat.st_mtime)],
         "model": _fingerprint(upscaler.model),
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
-        "options": dataclasses.asdict(options),
+        # Not what concerns the other streams only.
+        "options": dataclasses.asdict(replace(options, drop_misfits=False)),
         "spans": [spans.LEAST, spans.MOST],
     }
 

@@ -1,11 +1,14 @@
 """Films: what is known of one before its first frame is enlarged, and its frames in time."""
 
+from __future__ import annotations
+
 import re
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -19,10 +22,23 @@ from av.video.stream import VideoStream
 from bnnup.errors import MediaError
 from bnnup.video.frames import side_data
 from bnnup.video.planes import LOCATIONS, PlaneFormat, read_pix_fmt
-from bnnup.video.read import TS_DISCONT, Cut, Damage, decode, find_video, opened
+from bnnup.video.read import (
+    TS_DISCONT,
+    Cut,
+    Damage,
+    decode,
+    find_video,
+    jump,
+    opened,
+    planar,
+    read_any,
+)
 
 # libav's numbers
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG and JPEG
+UNKNOWN = 2  # matrix, primaries or transfer function: AVCOL_SPC_UNSPECIFIED and its like
+LINES_625, LINES_525 = 5, 6  # BT.601: AVCOL_SPC_BT470BG and SMPTE170M; so, too, for primaries
+HD = 1280, 576  # the width from which, and the height above which BT.709 is taken for granted
 LATE = Fraction(1)  # seconds by which a timestamp may fall back before a film is damaged
 
 
@@ -37,6 +53,23 @@ class Colors:
     location: str | None
     mastering: bytes | None = None
     light: bytes | None = None
+
+    def meant(self, width: int, height: int) -> Colors:
+        """With what players take a film of this size for where it says nothing.
+
+        That is BT.601 for standard definition, of 625 lines or of 525; enlarged, without a word,
+        they would take it for BT.709.
+        """
+        if self.space != UNKNOWN or width >= HD[0] or height > HD[1]:
+            return self
+        system = LINES_625 if height in (576, 288) else LINES_525
+        return replace(
+            self,
+            space=system,
+            primaries=system if self.primaries == UNKNOWN else self.primaries,
+            transfer=LINES_525 if self.transfer == UNKNOWN else self.transfer,
+            range=self.range or LIMITED_RANGE,
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +188,7 @@ def _describe(frame: VideoFrame) -> tuple[PlaneFormat, Colors]:
         space=frame.colorspace,
         primaries=frame.color_primaries,
         transfer=frame.color_trc,
-        range=FULL_RANGE if frame.format.name.startswith("yuvj") else frame.color_range,
+        range=_range(frame),
         location=location,
         mastering=side.get(SideData.MASTERING_DISPLAY_METADATA),
         light=side.get(SideData.CONTENT_LIGHT_LEVEL),
@@ -167,6 +200,10 @@ def _describe(frame: VideoFrame) -> tuple[PlaneFormat, Colors]:
 def _pix_fmt(frame: VideoFrame) -> str:
     """The format's name; that the range is full is told elsewhere."""
     return frame.format.name.replace("yuvj", "yuv")
+
+
+def _range(frame: VideoFrame) -> int:
+    return FULL_RANGE if frame.format.name.startswith("yuvj") else frame.color_range
 
 
 def _location(frame: VideoFrame) -> str | None:
@@ -198,13 +235,7 @@ def read_frames(
         for frame in frames:
             pts = _timestamp(frame, film, last)
             seconds = float(pts * film.time_base - film.begin)
-            kind = frame.width, frame.height, _pix_fmt(frame)
-            if kind != (film.width, film.height, film.pix_fmt):
-                raise MediaError(
-                    f"the film changes to {kind[0]}×{kind[1]} {kind[2]} at {seconds:.2f} s; take "
-                    "it in parts",
-                    hint="parts",
-                )
+            _check_same(film, frame, seconds)
             if last is not None and pts <= last:
                 if (last - pts) * film.time_base > LATE:
                     raise MediaError(
@@ -215,6 +246,51 @@ def read_frames(
             frame.duration = round(frame.duration * _base(frame, film) / film.time_base)
             frame.time_base, frame.pts, last = film.time_base, pts, pts
             yield frame
+
+
+def survey(film: Film, cut: Cut) -> bool:
+    """Looks at every key frame of the wanted part, before any work.
+
+    Whether all frames are shown for equally long. MediaError says at which moment the film
+    is no longer what its first frame told.
+    """
+    times = []
+    with opened(film.path) as container:
+        stream = find_video(container, film.path, threads=False)
+        jump(container, stream, cut)
+        stream.codec_context.skip_frame = "NONKEY"
+        for packet in read_any(container, [stream], Damage()):
+            if packet.pts is not None and not cut.contains(
+                float(packet.pts * packet.time_base - film.begin)
+            ):
+                continue
+            times += [] if packet.pts is None else [packet.pts]
+            try:
+                frames = stream.decode(packet)
+            except av.FFmpegError:  # which is counted when the film is read in earnest
+                continue
+            for frame in frames:
+                _check_same(film, planar(frame, cut), float((frame.time or 0) - film.begin))
+    steps = (after - before for before, after in pairwise(sorted(times)))
+    return all(abs(step - film.step) < max(film.step / 2, 1) for step in steps)
+
+
+def _check_same(film: Film, frame: VideoFrame, seconds: float) -> None:
+    """MediaError if a frame is not of the film's kind."""
+    colors = film.colors
+    changes = {
+        "size": (frame.width, frame.height) != (film.width, film.height),
+        "pixel format": _pix_fmt(frame) != film.pix_fmt,
+        "colour matrix": frame.colorspace != colors.space,
+        "colour primaries": frame.color_primaries != colors.primaries,
+        "transfer function": frame.color_trc != colors.transfer,
+        "range of values": _range(frame) != colors.range,
+    }
+    for what, changed in changes.items():
+        if changed:
+            raise MediaError(
+                f"the film's {what} changes at {seconds:.2f} s; take it in parts", hint="parts"
+            )
 
 
 def _timestamp(frame: VideoFrame, film: Film, last: int | None) -> int:

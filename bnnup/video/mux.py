@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
@@ -13,64 +13,76 @@ from typing import Any
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
 from bnnup.video.codec import Encoding
 from bnnup.video.film import Film
-from bnnup.video.read import Cut, opened
+from bnnup.video.read import Cut, Damage, opened, read_any
 from bnnup.video.segments import Chunk, Segment, join
 
-GLOBAL_HEADER = 0x40  # libav's AVFMT_GLOBALHEADER
+GLOBAL_HEADER, NO_FILE = 0x40, 0x1  # libav's AVFMT_GLOBALHEADER and AVFMT_NOFILE
+PREROLL = Fraction(1, 20)  # seconds of hidden sound that decoders need before the first heard
 # What MP4 keeps as data streams and its writer makes anew, of chapters and of timecode.
 REMADE = ("text", "tmcd")
 # What an earlier encoder or container said of its own work.
 STALE = ("encoder", "duration", "bps", "number_of_", "_statistics")
 
 
+class MisfitError(Exception):
+    """A stream that the container cannot take."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
 class Muxer:
     """An output file with the streams of a film, the enlarged one in its place.
 
-    ``left_out`` names streams that the container cannot hold, if these may be missing.
+    Streams whose numbers are ``left_out`` are missing. ``flaws`` is what a user should know
+    of those that were copied.
     """
 
     def __init__(
-        self, source: InputContainer, target: OutputContainer, film: Film, encoding: Encoding
+        self,
+        source: InputContainer,
+        target: OutputContainer,
+        film: Film,
+        encoding: Encoding,
+        left_out: Collection[int] = (),
     ) -> None:
-        self.left_out: list[str] = []
+        self.flaws: list[str] = []
+        self.streams: dict[int, Stream] = {}  # those with packets, by their numbers in the source
         self._source = source
         self._target = target
-        self._suffix = Path(target.name).suffix
         self._film = film
         self._encoding = encoding
-        self._streams: dict[int, Stream] = {}
+        self._left_out = left_out
 
-    def add_streams(self, cut: Cut, *, drop: bool) -> None:
-        """Declares everything. MediaError names a stream that does not fit, unless ``drop``."""
+    def add_streams(self, cut: Cut) -> None:
+        """Declares everything. MisfitError names a stream that does not fit."""
         film, target = self._film, self._target
         target.metadata.update(self._source.metadata)
         for stream in self._source.streams:
-            if stream.index == film.index:
-                copy: Stream = self._add_video()
-            elif film.tags.get(stream.index) in REMADE:
+            is_film = stream.index == film.index
+            if is_remade(film, stream) or stream.index in self._left_out:
                 continue
-            else:
-                try:
-                    if stream.type == "data":
-                        self._try_alone(stream)
-                    copy = target.add_stream_from_template(stream, opaque=True)
-                except (ValueError, av.FFmpegError) as error:
-                    self._refuse(stream, error, drop=drop)
-                    continue
-            is_video = stream.index == film.index
+            if is_cover(stream) and target.format.name == "matroska":
+                self._attach(stream)
+                continue
+            try:
+                copy = self._add_video() if is_film else _add_copy(target, stream)
+            except (ValueError, av.FFmpegError) as error:
+                raise MisfitError(stream.index, "") from error
             copy.metadata.update(
                 (key, value)
                 for key, value in stream.metadata.items()
-                if not (is_video and key.lower().startswith(STALE))
+                if not (is_film and key.lower().startswith(STALE))
             )
             copy.disposition = stream.disposition
-            self._streams[stream.index] = copy
+            self.streams[stream.index] = copy
         target.set_chapters(list(self._chapters(cut)))
 
     def _add_video(self) -> VideoStream:
@@ -84,31 +96,26 @@ class Muxer:
             ) from error
         assert isinstance(stream, VideoStream)
         encoding.configure(stream.codec_context)
-        stream.time_base = self._film.time_base
+        # AVI takes the base of its times for the length of a frame.
+        is_avi = self._target.format.name == "avi"
+        stream.time_base = 1 / encoding.rate if is_avi else self._film.time_base
         if encoding.codec.encoder == "libx265" and self._target.format.name in ("mp4", "mov"):
             stream.codec_context.codec_tag = "hvc1"  # which Apple's players ask for
         if self._film.matrix is not None:
             stream.set_display_matrix(self._film.matrix)
         return stream
 
-    def _try_alone(self, stream: Stream) -> None:
-        """Raises where the container only finds out with the header that it has no place for it."""
-        with av.open(BytesIO(), "w", format=self._target.format.name) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-
-    def _refuse(self, stream: Stream, error: Exception, *, drop: bool) -> None:
-        name = (
-            f"stream {stream.index} ({stream.type}, {getattr(stream, 'name', None) or 'unknown'})"
+    def _attach(self, cover: Stream) -> None:
+        """Matroska has covers as attachments; as streams they would be more films."""
+        name = cover.codec_context.name
+        kind, ending = ("image/png", "png") if name == "png" else ("image/jpeg", "jpg")
+        with opened(self._film.path) as source:
+            data = next(map(bytes, read_any(source, [source.streams[cover.index]], Damage())), b"")
+        self._target.add_attachment(
+            cover.metadata.get("filename", f"cover.{ending}"),
+            cover.metadata.get("mimetype", kind),
+            data,
         )
-        if not drop:
-            suffix = self._film.path.suffix
-            instead = f"; {suffix} can" if suffix != self._suffix else ""
-            raise MediaError(
-                f"{self._target.format.name} cannot take {name} as it is{instead}",
-                hint="drop_misfits",
-            ) from error
-        self.left_out.append(name)
 
     def _chapters(self, cut: Cut) -> Iterator[Any]:
         """The chapters of the wanted part, as far as they reach into it."""
@@ -134,25 +141,32 @@ class Muxer:
 
     def write(self, segments: list[Segment], cut: Cut) -> None:
         """Interleaves the enlarged film with the copied packets, by decoding time."""
-        header = self._streams[self._film.index].codec_context.extradata or b""
+        header = self.streams[self._film.index].codec_context.extradata or b""
         if any(segment.header != header for segment in segments):
             raise MediaError(
                 "the encoder began its segments in different ways; remove the folder "
                 f"{segments[0].path.parent} and start again"
             )
-        video, copied = self._video_packets(join(segments)), self._copied_packets(cut)
         try:
-            for packet in heapq.merge(video, copied, key=_moment):
-                self._target.mux_one(packet)
-        except av.FFmpegError as error:
+            self.write_chunks(join(segments), cut)
+        except MisfitError as error:
             raise MediaError(
-                f"{self._target.format.name} cannot hold these streams ({error.strerror}); "
-                ".mkv may",
-                hint="drop_misfits",
+                f"{self._target.format.name} cannot hold stream {error.index} ({error}); .mkv may"
             ) from error
 
-    def _video_packets(self, chunks: Iterator[Chunk]) -> Iterator[Packet[Any]]:
-        stream, moved = self._streams[self._film.index], self._moved(self._film.time_base)
+    def write_chunks(self, chunks: Iterable[Chunk], cut: Cut) -> None:
+        """``write`` of encoded packets. MisfitError names a stream whose packet is refused."""
+        video, copied = self._video_packets(chunks), self._copied_packets(cut)
+        for packet in heapq.merge(video, copied, key=_moment):
+            number = packet.stream.index
+            try:
+                self._target.mux_one(packet)
+            except av.FFmpegError as error:
+                index = next(i for i, stream in self.streams.items() if stream.index == number)
+                raise MisfitError(index, error.strerror or "") from error
+
+    def _video_packets(self, chunks: Iterable[Chunk]) -> Iterator[Packet[Any]]:
+        stream, moved = self.streams[self._film.index], self._moved(self._film.time_base)
         for chunk in chunks:
             packet = Packet(chunk.data)
             packet.time_base = self._film.time_base
@@ -165,44 +179,90 @@ class Muxer:
     def _copied_packets(self, cut: Cut) -> Iterator[Packet[Any]]:
         film = self._film
         wanted = [
-            s for s in self._source.streams if s.index in self._streams if s.index != film.index
+            s for s in self._source.streams if s.index in self.streams if s.index != film.index
         ]
         if not wanted:
             return
         if cut.start:
             self._source.seek(round(film.origin * av.time_base))
-        packets = self._source.demux(wanted)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:  # what a cut input breaks off with
-                return
-            if packet is None:
-                return
-            if packet.size == 0 and packet.dts is None:
+        last: dict[int, int] = {}
+        odd: set[int] = set()
+        damage = Damage()
+        for packet in read_any(self._source, wanted, damage):
+            if not self._is_wanted(packet, cut):
                 continue
-            if packet.pts is not None and not cut.contains(
-                float(packet.pts * packet.time_base - film.begin)
-            ):
-                continue
-            moved = self._moved(packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts - moved
-            packet.dts = None if packet.dts is None else packet.dts - moved
-            packet.stream = self._streams[packet.stream_index]
+            number = packet.stream_index
+            self._shift(packet, self.streams[number].time_base)
+            if packet.dts is not None:
+                # No container takes times that fall back, as where recordings were joined.
+                if packet.dts <= last.get(number, packet.dts - 1):
+                    odd.add(number)
+                    packet.dts = last[number] + 1
+                    packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+                last[number] = packet.dts
+            packet.stream = self.streams[number]
             yield packet
+        self.flaws += [f"times of stream {number} fell back and were moved" for number in odd]
+        if damage.late:
+            self.flaws.append("a stream that begins in mid-film is missing")
+
+    def _is_wanted(self, packet: Packet[Any], cut: Cut) -> bool:
+        """Not what lies outside of the wanted part, or what the film's edit list hides."""
+        if packet.pts is None:
+            return True
+        seconds = packet.pts * packet.time_base - self._film.begin
+        end = seconds + (packet.duration or 0) * packet.time_base
+        return cut.contains(float(seconds)) and not (packet.is_discard and end < -PREROLL)
+
+    def _shift(self, packet: Packet[Any], base: Fraction | None) -> None:
+        """To the output's times, in the base in which its container counts."""
+        before = packet.time_base
+        base = base or before
+        moved = self._moved(before)
+        packet.pts = None if packet.pts is None else round((packet.pts - moved) * before / base)
+        packet.dts = None if packet.dts is None else round((packet.dts - moved) * before / base)
+        packet.duration = round((packet.duration or 0) * before / base)
+        packet.time_base = base
 
     def _moved(self, time_base: Fraction) -> int:
         return round(self._film.origin / time_base)
 
 
 @contextmanager
-def muxer(path: Path, film: Film, encoding: Encoding, cut: Cut, *, drop: bool) -> Iterator[Muxer]:
+def muxer(
+    path: Path, film: Film, encoding: Encoding, cut: Cut, left_out: Collection[int] = ()
+) -> Iterator[Muxer]:
     """A muxer that writes to ``path``, its header written."""
     with opened(film.path) as source, _created(path) as target:
-        made = Muxer(source, target, film, encoding)
-        made.add_streams(cut, drop=drop)
+        made = Muxer(source, target, film, encoding, left_out)
+        made.add_streams(cut)
         made.begin()
         yield made
+
+
+def is_remade(film: Film, stream: Stream) -> bool:
+    """Whether the container makes a stream by itself."""
+    return film.tags.get(stream.index) in REMADE
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a stream is one picture that stands for the film."""
+    return bool(stream.type == "video" and stream.disposition & Disposition.attached_pic)
+
+
+def holds_alone(format_name: str, stream: Stream) -> bool:
+    """Whether a container takes this stream; some only find out with the header."""
+    try:
+        with av.open(BytesIO(), "w", format=format_name) as trial:
+            _add_copy(trial, stream)
+            trial.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+def _add_copy(target: OutputContainer, stream: Stream) -> Stream:
+    return target.add_stream_from_template(stream, opaque=True)
 
 
 def wants_global_header(path: Path) -> bool:
@@ -214,11 +274,15 @@ def wants_global_header(path: Path) -> bool:
 def _created(path: Path) -> OutputContainer:
     """The container of this name; there is no file before its header is written."""
     try:
-        return av.open(f"file:{path}", "w")
+        container = av.open(f"file:{path}", "w")
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
             f"no container is called {path.suffix or 'nothing'}; end the output in .mkv or .mp4"
         ) from error
+    if container.format.flags & NO_FILE:
+        container.close()
+        raise MediaError(f"{path.suffix} is more than one file; end the output in .mkv or .mp4")
+    return container
 
 
 def _moment(packet: Packet[Any]) -> Fraction:

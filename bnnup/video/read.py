@@ -34,6 +34,11 @@ PLANAR = {
 }
 
 
+# libav's AVFieldOrder: the field that is shown first.
+FIELDS = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
+# Codecs whose frames say themselves whether they are interlaced.
+TELLING = ("h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "prores", "dvvideo", "dnxhd")
+
 TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 
 
@@ -89,9 +94,10 @@ def find_video(container: InputContainer, path: Path, *, threads: bool = True) -
 
 @dataclass
 class Damage:
-    """Packets that could not be read or decoded."""
+    """Packets that could not be read or decoded; ``late``: a stream began in mid-film."""
 
     packets: int = 0
+    late: bool = False
 
 
 def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | None = None) -> None:
@@ -107,20 +113,27 @@ def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | N
             container.seek((container.start_time or 0) + int(cut.start * av.time_base))
 
 
-def read_packets(
-    container: InputContainer, stream: VideoStream, damage: Damage
+def read_any(
+    container: InputContainer, streams: list[Any], damage: Damage
 ) -> Iterator[Packet[Any]]:
-    """Packets up to where nothing more can be read."""
-    packets = container.demux(stream)
+    """Packets of any of the streams, up to where nothing more can be read.
+
+    Empty ones, which AVI has for frames that were dropped, are left out.
+    """
+    packets = container.demux(streams)
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except IndexError:  # PyAV's, of a packet whose stream there was not when it began
+            damage.late = True
+            packets = container.demux(streams)
+            continue
+        except av.FFmpegError:  # what a cut input breaks off with
             damage.packets += 1
             return
-        if packet is None or (packet.size == 0 and packet.dts is None):
+        if packet is None:
             return
-        if packet.size:  # AVI has empty ones for frames that were dropped
+        if packet.size:
             yield packet
 
 
@@ -140,6 +153,7 @@ def decode(
     stream = find_video(container, path, threads=threads)
     begin = container.start_time or 0
     jump(container, stream, cut, seek)
+    fields = find_fields(stream)
     graph: Graph | None = None
     for frame in _decode_packets(container, stream, damage):
         if frame is None:
@@ -156,15 +170,11 @@ def decode(
                 graph.vpush(None)
                 yield from _pull(graph)
             return
-        if frame.interlaced_frame and not cut.deinterlace:
-            raise MediaError(
-                "the film is interlaced, and its fields must not be mixed", hint="deinterlace"
-            )
-        frame = _planar(frame, cut.pix_fmt)
+        frame = planar(frame, cut, fields)
         if not cut.deinterlace:
             yield frame
             continue
-        graph = graph or _deinterlacer(frame)
+        graph = graph or _deinterlacer(frame, fields)
         graph.vpush(frame)
         yield from _pull(graph)
 
@@ -173,7 +183,7 @@ def _decode_packets(
     container: InputContainer, stream: VideoStream, damage: Damage
 ) -> Iterator[VideoFrame | None]:
     """Frames, then None. Damaged packets are counted and left out, as players do."""
-    for packet in chain(read_packets(container, stream, damage), [None]):
+    for packet in chain(read_any(container, [stream], damage), [None]):
         try:
             for frame in stream.decode(packet):
                 if frame.time_base is None and stream.time_base is not None:
@@ -186,9 +196,23 @@ def _decode_packets(
     yield None
 
 
-def _planar(frame: VideoFrame, pix_fmt: str | None) -> VideoFrame:
-    """The frame in planes, or converted as the user asked for."""
-    wanted = pix_fmt or PLANAR.get(frame.format.name)
+def find_fields(stream: VideoStream) -> str | None:
+    """The field that a container says comes first, "tff" or "bff", of a film whose frames
+    say nothing of fields; None for all others."""
+    context = stream.codec_context
+    return None if context.codec.canonical_name in TELLING else FIELDS.get(context.field_order)
+
+
+def planar(frame: VideoFrame, cut: Cut, fields: str | None = None) -> VideoFrame:
+    """The frame in planes, or converted as the user asked for.
+
+    MediaError if it is interlaced, by its own word or by ``fields``, and is to stay so.
+    """
+    if (frame.interlaced_frame or fields) and not cut.deinterlace:
+        raise MediaError(
+            "the film is interlaced, and its fields must not be mixed", hint="deinterlace"
+        )
+    wanted = cut.pix_fmt or PLANAR.get(frame.format.name)
     if any(plane.line_size < 0 for plane in frame.planes):
         raise MediaError("the film is stored upside down; convert it first: ffmpeg -i IN OUT.mkv")
     if wanted is None or wanted == frame.format.name:
@@ -206,13 +230,17 @@ def _planar(frame: VideoFrame, pix_fmt: str | None) -> VideoFrame:
         ) from error
 
 
-def _deinterlacer(frame: VideoFrame) -> Graph:
-    """A picture a frame, made of both fields where they differ in time; others untouched."""
+def _deinterlacer(frame: VideoFrame, fields: str | None) -> Graph:
+    """A picture a frame, made of both fields where they differ in time; others untouched.
+
+    ``fields`` is the order of fields that all frames have.
+    """
     graph = Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
     )
-    bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+    which = f"parity={fields}:deint=all" if fields else "deint=interlaced"
+    bwdif = graph.add("bwdif", f"mode=send_frame:{which}")
     graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
     return graph
 

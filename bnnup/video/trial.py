@@ -1,0 +1,148 @@
+"""Whether a container holds a film: tried before the first of its frames is enlarged.
+
+Everything that is to be copied goes through the real container, with a few grey pictures in
+the film's place, and what was written is read again: some containers refuse, others take a
+stream and lose what it is.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.stream import Stream
+
+from bnnup.errors import MediaError
+from bnnup.video.codec import Encoding
+from bnnup.video.film import Film, probe, survey
+from bnnup.video.frames import from_planes
+from bnnup.video.mux import MisfitError, Muxer, holds_alone, is_cover, is_remade, muxer
+from bnnup.video.read import Cut, opened
+from bnnup.video.segments import Chunk
+
+PICTURES = 12  # of the trial: fewer do not tell their rate
+NAVIGATION = "dvd_nav_packet"  # of a disc, which nothing but its file can use
+RATES = 0.1  # by which frame rates may differ, where containers round times
+FAMILIES = {"mp1": "mp3", "mp2": "mp3"}  # MPEG audio, whose layers MP4 does not tell apart
+
+Misfits = dict[int, str]  # a stream's number: why it does not fit
+
+
+def try_container(path: Path, film: Film, encoding: Encoding, cut: Cut, *, drop: bool) -> Misfits:
+    """Writes a trial to ``path``; the streams that have to be left out, and why.
+
+    MediaError names them unless ``drop``; nothing but a disc's navigation goes unasked.
+    Raises it, too, where the film itself does not fit or changes on its way.
+    """
+    is_even = survey(film, cut)
+    if path.suffix.lower() == ".avi" and not is_even:
+        raise MediaError("avi does not keep frames that are shown for different times; .mkv does")
+    left_out = _without_use(film)
+    while True:
+        misfits = _misfits(path, film, encoding, cut, left_out)
+        if film.index in misfits:
+            raise MediaError(misfits[film.index], hint="codec or extension")
+        if not misfits:
+            return left_out
+        if not drop:
+            raise MediaError(
+                "; ".join(misfits.values()) + _instead(path, film), hint="drop_misfits"
+            )
+        left_out |= misfits
+
+
+def _without_use(film: Film) -> Misfits:
+    with opened(film.path) as source:
+        return {
+            stream.index: f"stream {stream.index}: a disc's navigation"
+            for stream in source.streams
+            if stream.type == "data" and getattr(stream, "name", None) == NAVIGATION
+        }
+
+
+def _misfits(path: Path, film: Film, encoding: Encoding, cut: Cut, left_out: Misfits) -> Misfits:
+    """Those that do not fit beside what has been left out so far."""
+    name = path.suffix.removeprefix(".")
+    try:
+        with muxer(path, film, encoding, cut, left_out) as trial:
+            trial.write_chunks(_grey_chunks(trial, film, encoding), cut)
+    except MisfitError as error:
+        with opened(film.path) as source:
+            return {error.index: _sentence(source.streams[error.index], name, str(error))}
+    except MediaError:
+        with opened(film.path) as source, av.open(f"file:{path}", "w") as target:
+            form = target.format.name
+            found = {
+                stream.index: _sentence(stream, name)
+                for stream in source.streams
+                if stream.index != film.index
+                and stream.index not in left_out
+                and not is_remade(film, stream)
+                and not holds_alone(form, stream)
+            }
+        if not found:
+            raise
+        return found
+    return _lost(path, film, encoding, left_out)
+
+
+def _grey_chunks(trial: Muxer, film: Film, encoding: Encoding) -> Iterator[Chunk]:
+    """A few encoded pictures."""
+    context = encoding.open()
+    begin = round(film.origin / film.time_base)
+    shapes = film.form.shapes(encoding.height, encoding.width)
+    planes = [np.full(shape, 1 << film.form.bits - 1, film.form.dtype) for shape in shapes]
+    packets = []
+    for number in range(PICTURES):
+        frame = from_planes(planes, encoding.pix_fmt)
+        frame.pts, frame.time_base = number, context.time_base
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    for number, packet in enumerate(packets):
+        pts = begin + film.step * (packet.pts or 0)
+        dts = begin + film.step * (number - PICTURES)
+        yield Chunk(pts, dts, film.step, packet.is_keyframe, bytes(packet))
+
+
+def _lost(path: Path, film: Film, encoding: Encoding, left_out: Misfits) -> Misfits:
+    """What the trial has lost of what went into it."""
+    name = path.suffix.removeprefix(".")
+    with opened(film.path) as source, opened(path) as result:
+        wanted = [s for s in source.streams if s.index not in left_out and s.index != film.index]
+        kept = Counter(_kind(stream) for stream in result.streams)
+        found = {}
+        for stream in wanted:
+            if is_remade(film, stream):
+                continue
+            if kept[_kind(stream)]:
+                kept[_kind(stream)] -= 1
+            else:
+                found[stream.index] = _sentence(stream, name)
+    made = probe(path, Cut())
+    if made.matrix != film.matrix:
+        found[film.index] = f"{name} does not keep that the film is shown turned; .mkv and .mp4 do"
+    if abs(made.rate / film.rate - 1) > RATES:
+        found[film.index] = (
+            f"{name} does not keep {float(film.rate):.3f} frames a second; .mkv does"
+        )
+    return found
+
+
+def _kind(stream: Stream) -> tuple[str, str | None, bool]:
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else None
+    return stream.type, FAMILIES.get(codec or "", codec), is_cover(stream)
+
+
+def _sentence(stream: Stream, container: str, reason: str = "") -> str:
+    codec = _kind(stream)[1] or getattr(stream, "name", None) or "unknown"
+    because = f" ({reason})" if reason else ""
+    return f"{container} cannot hold stream {stream.index} ({stream.type}, {codec}){because}"
+
+
+def _instead(path: Path, film: Film) -> str:
+    """Where the streams did fit."""
+    for suffix in (".mkv", film.path.suffix):
+        if suffix not in ("", path.suffix):
+            return f"; {suffix} may"
+    return ""

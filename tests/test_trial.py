@@ -1,0 +1,191 @@
+"""What stands against a film shows before any work, and containers keep what they are given."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+
+from films import ffmpeg, ffprobe, needs_ffmpeg, source
+
+from bnnup.errors import MediaError
+from bnnup.upscale.upscaler import Upscaler
+from bnnup.video import enlarge
+from bnnup.video.enlarge import Options, enlarge_video
+from bnnup.video.read import Cut
+from bnnup.video.segments import unfinished
+
+pytestmark = needs_ffmpeg
+
+SOUND = "-f lavfi -i sine=d=0.4"
+
+
+def probed(path: Path) -> list[dict]:
+    streams: list[dict] = ffprobe(path, "-show_streams")["streams"]
+    return streams
+
+
+def refused(upscaler: Upscaler, before: Path, after: Path, **options: object) -> MediaError:
+    """The error, of which nothing may be left."""
+    with pytest.raises(MediaError) as error:
+        enlarge_video(upscaler, before, after, Options(**options))  # type: ignore[arg-type]
+    assert not after.exists()
+    assert not unfinished(after).exists()
+    return error.value
+
+
+@pytest.mark.parametrize("sound", ["flac", "pcm_s16le"])
+def test_sound_that_would_become_unknown_data_is_a_misfit(sound, upscaler, tmp_path):
+    before, after = tmp_path / "in.mkv", tmp_path / "out.ts"
+    ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a {sound} {before}")
+    error = refused(upscaler, before, after)
+    assert f"stream 1 (audio, {sound})" in str(error)
+    assert error.hint == "drop_misfits"
+    result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
+    assert sound in " ".join(result.warnings)
+    assert [stream["codec_type"] for stream in probed(after)] == ["video"]
+
+
+def test_a_cover_stays_a_cover_in_matroska(upscaler, tmp_path):
+    cover, before, after = (tmp_path / name for name in ("cover.png", "in.mkv", "out.mkv"))
+    ffmpeg(f"{source()} -frames:v 1 {cover}")
+    attach = f"-attach {cover} -metadata:s:t mimetype=image/png -metadata:s:t filename=cover.png"
+    ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a aac {attach} {before}")
+    assert enlarge_video(upscaler, before, after).warnings == []
+    film, sound, picture = probed(after)
+    assert (film["width"], film["disposition"]["attached_pic"]) == (128, 0)
+    assert sound["start_pts"] == probed(before)[1]["start_pts"]
+    assert picture["disposition"]["attached_pic"] == 1
+    assert picture["width"] == 64
+    assert picture["tags"]["filename"] == "cover.png"
+
+
+@pytest.mark.parametrize("ending", ["ts", "avi"])
+def test_a_film_shown_turned_goes_where_that_is_kept(ending, upscaler, tmp_path):
+    plain, before = tmp_path / "plain.mp4", tmp_path / "in.mp4"
+    ffmpeg(f"{source()} -c:v libx264 {plain}")
+    ffmpeg(f"-i {plain} -c copy -metadata:s:v rotate=90 {before}")
+    assert probed(before)[0]["side_data_list"][0]["rotation"]
+    assert "turned" in str(refused(upscaler, before, tmp_path / f"out.{ending}"))
+
+
+def test_avi_has_the_frame_rate_of_the_film(upscaler, tmp_path):
+    before, after = tmp_path / "in.mp4", tmp_path / "out.avi"
+    ffmpeg(f"{source()} -c:v libx264 -bf 0 {before}")
+    enlarge_video(upscaler, before, after)
+    assert probed(after)[0]["r_frame_rate"] == "25/1"
+
+
+def test_avi_refuses_a_variable_frame_rate(upscaler, tmp_path):
+    before = tmp_path / "in.mp4"
+    vary = "-vf settb=1/1000,setpts='PTS+mod(N,3)*13' -vsync vfr -video_track_timescale 90000"
+    ffmpeg(f"{source()} {vary} -c:v libx264 {before}")
+    assert "different times" in str(refused(upscaler, before, tmp_path / "out.avi"))
+
+
+@pytest.mark.parametrize("ending", ["m3u8", "mpd"])
+def test_an_output_of_many_files_is_refused(ending, upscaler, tmp_path):
+    before = tmp_path / "in.mp4"
+    ffmpeg(f"{source()} -c:v libx264 {before}")
+    assert "more than one file" in str(refused(upscaler, before, tmp_path / f"out.{ending}"))
+    assert list(tmp_path.iterdir()) == [before]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_sound_whose_times_fall_back_is_kept(ending, upscaler, tmp_path):
+    """As where recordings that overlap were joined."""
+    before, after = tmp_path / "in.ts", tmp_path / f"out.{ending}"
+    parts = []
+    for number in range(2):
+        part = tmp_path / f"{number}.ts"
+        sound = "-f lavfi -i sine=d=1.2"
+        offset = f"-output_ts_offset {number}"
+        ffmpeg(f"{source(seconds=1)} {sound} -c:v libx264 -bf 0 -c:a mp2 {offset} {part}")
+        parts.append(part.read_bytes())
+    before.write_bytes(b"".join(parts))
+    result = enlarge_video(upscaler, before, after)
+    assert result.warnings == ["times of stream 1 fell back and were moved"]
+    packets = ffprobe(after, "-show_packets", "-select_streams", "a")["packets"]
+    times = [float(packet["dts_time"]) for packet in packets]
+    assert times == sorted(times)
+    assert len(packets) == len(ffprobe(before, "-show_packets", "-select_streams", "a")["packets"])
+
+
+def test_a_stream_that_begins_in_mid_film_costs_a_warning(upscaler, tmp_path):
+    film, more = tmp_path / "film.flv", tmp_path / "more.flv"
+    before, after = tmp_path / "in.flv", tmp_path / "out.mkv"
+    sound = "-f lavfi -i sine=d=8 -c:a libmp3lame -ar 44100"
+    ffmpeg(f"{source(seconds=8)} {sound} -c:v flv1 {film}")
+    ffmpeg(f"{source()} -c:v flashsv {more}")
+    header = 13  # bytes, before the first tag
+    before.write_bytes(film.read_bytes() + more.read_bytes()[header:])
+    result = enlarge_video(upscaler, before, after)
+    assert "a stream that begins in mid-film is missing" in result.warnings
+    assert result.progress.frames == 200
+
+
+def test_work_goes_on_when_only_other_streams_change(upscaler, tmp_path, monkeypatch):
+    """What a run left is not lost to one that leaves out streams."""
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a aac {before}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise MediaError("no room")
+
+    with monkeypatch.context() as patch, pytest.raises(MediaError, match="no room"):
+        patch.setattr(enlarge.paths, "move", fail)
+        patch.setattr(enlarge, "find_flaws", fail)
+        enlarge_video(upscaler, before, after)
+    result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
+    assert result.progress.frames == 10
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("64x36", "smpte170m"), ("720x576", "bt470bg"), ("1280x8", None)]
+)
+def test_what_standard_definition_does_not_say_is_written(size, expected, upscaler, tmp_path):
+    """Or players would take the larger pictures for BT.709."""
+    before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(f"{source(size, seconds=0.04)} -pix_fmt yuv420p -c:v libx264 {before}")
+    assert "color_space" not in probed(before)[0]
+    enlarge_video(upscaler, before, after)
+    (film,) = probed(after)
+    assert film.get("color_space") == film.get("color_primaries") == expected
+
+
+def test_colours_that_change_in_mid_film_are_found_before_any_work(upscaler, tmp_path):
+    before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
+    parts = []
+    for number, matrix in enumerate(("bt709", "smpte170m")):
+        part = tmp_path / f"{number}.ts"
+        colors = f"-colorspace {matrix} -color_primaries {matrix} -color_trc {matrix}"
+        ffmpeg(f"{source(seconds=1)} -c:v libx264 {colors} -output_ts_offset {number} {part}")
+        parts.append(part.read_bytes())
+    before.write_bytes(b"".join(parts))
+    error = refused(upscaler, before, after)
+    assert "colour matrix changes at 0.9" in str(error) or "changes at 1.0" in str(error)
+    assert error.hint == "parts"
+    enlarge_video(upscaler, before, after, Options(cut=Cut(duration=0.8)))
+    assert probed(after)[0]["color_space"] == "bt709"
+
+
+def test_interlaced_by_the_word_of_the_container(upscaler, tmp_path):
+    """Of a codec whose frames do not say it."""
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"{source(rate=50)} -vf interlace -c:v ffv1 -field_order tt {before}")
+    assert probed(before)[0]["field_order"] == "tt"
+    assert refused(upscaler, before, after).hint == "deinterlace"
+    enlarge_video(upscaler, before, after, Options(cut=Cut(deinterlace=True)))
+    assert probed(after)[0]["field_order"] == "progressive"
+
+
+def test_what_an_edit_list_hides_stays_hidden(upscaler, tmp_path):
+    whole, before, after = (tmp_path / name for name in ("whole.mp4", "in.mp4", "out.mkv"))
+    ffmpeg(f"{source(seconds=3)} -f lavfi -i sine=d=3 -c:v libx264 -g 50 -c:a aac {whole}")
+    ffmpeg(f"-ss 0.6 -i {whole} -c copy {before}")
+    enlarge_video(upscaler, before, after)
+    film, sound = probed(after)
+    assert float(film["start_time"]) - float(sound["start_time"]) < 0.1
+    frames = ffprobe(before, "-select_streams", "v", "-count_frames", "-show_streams")["streams"]
+    assert 59 <= int(frames[0]["nb_read_frames"]) <= 61
+    assert len(ffprobe(after, "-show_packets", "-select_streams", "v")["packets"]) == 60
