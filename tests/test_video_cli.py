@@ -1,6 +1,7 @@
 """``bnnup video`` as people call it: which inputs, where results go, how large, which part."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from films import ffmpeg, ffprobe, needs_ffmpeg, source, times  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
+from bnnup.video.naming import ending_of  # noqa: E402
 from bnnup.video.size import Exact, read_size, scale_for, sides  # noqa: E402
 
 pytestmark = needs_ffmpeg
@@ -227,3 +229,64 @@ def test_times(start: str, run: Run, short: Path, tiny: Path, tmp_path: Path) ->
     else:
         assert done.code == 0
         assert times(after) == [0, 40]
+
+
+# Encoders
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-s", 3], "the height must be a multiple of 2; .*--fit"),
+        (["--preset", "warp"], "no preset 'warp'; it has ultrafast, superfast, .*placebo"),
+        (["--codec", "av1", "--preset", "14"], "no preset '14'; it has 0, 1, .*13"),
+        (["--crf", 52], "no quality 52: it goes from 0, the best, to 51"),
+        (["--codec", "vp9", "--crf", -1], "no quality -1: .* to 63"),
+        (["--codec", "ffv1", "--crf", 3], "no quality to choose; .*--codec"),
+        (["--codec", "divx"], "known: x264, .*prores"),
+        (["--scale-to", "16500x92"], "invalid width"),  # in the encoder's own words
+    ],
+    ids=str,
+)
+def test_encoders_say_what_is_wrong(
+    options, message, run: Run, model_files: Path, tmp_path: Path
+) -> None:
+    before = tmp_path / "in.mkv"
+    ffmpeg(f"{source('64x36', 0.08)} -vf crop=64:35:0:0:exact=1 -c:v ffv1 {before}")
+    scale = {"-s": 3, "--scale-to": 4}.get(options[0], 2)
+    done = run("video", before, "-m", model_files / f"tiny-x{scale}.safetensors", *options)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert re.search(message, done.err), done.err
+    assert made(tmp_path) == ["in.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "profile", "decoded"),
+    [("yuv420p", "HQ", "yuv422p10le"), ("yuv444p", "4444", "yuv444p12le")],
+)
+def test_prores(pix_fmt, profile, decoded, run: Run, tiny: Path, tmp_path: Path) -> None:
+    """For editing: into QuickTime, in ten bits, even where the film has fewer."""
+    before = tmp_path / "in.mp4"
+    ffmpeg(f"{source(seconds=0.08)} -pix_fmt {pix_fmt} -c:v libx264 {before}")
+    assert run("video", before, "-m", tiny, "--codec", "prores").code == 0
+    (film,) = ffprobe(tmp_path / "in_x2.mov", "-show_streams")["streams"]
+    assert (film["codec_name"], film["profile"]) == ("prores", profile)
+    assert film["pix_fmt"] == decoded  # 4444 always to 12 bits
+    assert (film["width"], film["height"], film["nb_frames"]) == (128, 72, "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "result"),
+    [
+        ("a.mp4", None, ".mp4"),
+        ("a.MOV", None, ".MOV"),
+        ("a.wmv", None, ".mkv"),
+        ("a.webm", None, ".webm"),
+        ("a.webm", "h264", ".mkv"),
+        ("a.mp4", "ffv1", ".mkv"),
+        ("a.ts", "av1", ".mkv"),
+        ("a.mkv", "prores", ".mkv"),
+    ],
+)
+def test_endings_suit_the_codec(name: str, codec: str | None, result: str) -> None:
+    assert ending_of(name, codec) == result

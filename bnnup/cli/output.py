@@ -13,6 +13,8 @@ HINTS = {
     "models": "'bnnup models' lists what there is",
     "threads": "lower --threads",
     "encoding": "try another --codec, --preset or --scale-to",
+    "sides": "choose others with --fit or --scale-to, or another --codec",
+    "codec": "choose another --codec",
     "codec or extension": "choose another --codec, or another extension for the output",
     "pix_fmt": "convert with --pix-fmt",
     "pix_fmt or ffv1": "choose --codec ffv1, or convert with --pix-fmt",

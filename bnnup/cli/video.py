@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bnnup.video.transcode import Progress
 
 MOMENT = 0.5  # seconds between two reports
+CODECS = ("x264", "x265", "av1", "vp9", "ffv1", "prores")
 
 
 def _read_time(text: str) -> float:
@@ -38,6 +39,10 @@ def _read_time(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is no time; write seconds, or 00:01:30")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
+
+
+def _complete_codec(beginning: str) -> list[str]:
+    return [name for name in CODECS if name.startswith(beginning)]
 
 
 def video(
@@ -63,10 +68,13 @@ def video(
     model: ModelName = "auto",
     codec: Annotated[
         str | None,
-        typer.Option(help="x264, x265, av1, vp9 or ffv1; x264 for 8 bits, x265 for more."),
+        typer.Option(
+            autocompletion=_complete_codec,
+            help="x264, x265, av1, vp9, ffv1 or prores; x264 for 8 bits, x265 for more.",
+        ),
     ] = None,
     crf: Annotated[float | None, typer.Option(help="Quality: less is better and larger.")] = None,
-    preset: Annotated[str | None, typer.Option(help="The encoder's speed.")] = None,
+    preset: Annotated[str | None, typer.Option(help="The encoder's speed, ProRes' kind.")] = None,
     pix_fmt: Annotated[
         str | None, typer.Option(help="Convert to this pixel format first, like yuv420p10le.")
     ] = None,
@@ -133,6 +141,7 @@ def video(
             places,
             output,
             size.label,
+            codec,
             cluster,
             include=include or (),
             exclude=exclude or (),
@@ -182,6 +191,7 @@ def _find_tasks(
     places: Sequence[Path],
     output: str | None,
     label: str,
+    codec: str | None,
     cluster: str | None,
     *,
     include: Sequence[str],
@@ -196,12 +206,12 @@ def _find_tasks(
     folders = [place for place in places if paths.is_folder(place)]
     films = [place for place in places if place not in folders]
     try:
-        tasks = name_films(films, output, label, several=len(places) > 1, force=force)
+        tasks = name_films(films, output, label, codec, several=len(places) > 1, force=force)
     except ValueError as error:
         raise typer.BadParameter(f"{error} with -o") from error
     for folder in folders:
         into = place_results(folder, output, label, cluster, several=len(places) > 1)
-        tasks += find_films(folder, into, include=include, exclude=exclude)
+        tasks += find_films(folder, into, codec, include=include, exclude=exclude)
     if not tasks:
         known = " ".join(sorted(ENDINGS))
         raise MediaError(f"there are no films in {folders[0]}; their names end with {known}")

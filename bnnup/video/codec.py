@@ -2,56 +2,25 @@
 
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import av
+import av.logging
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
 from bnnup.errors import MediaError
+from bnnup.video.encoders import Codec
 from bnnup.video.film import Colors
-from bnnup.video.planes import PlaneFormat, read_pix_fmt
 
 PROGRESSIVE = 1  # libav's AV_FIELD_PROGRESSIVE
 THREADS = 8  # the same on every machine: encoded pictures depend on it
 TAME = "asm=AVX2"  # with AVX-512, x264 now and then encodes the same pictures otherwise
-
-
-@dataclass(frozen=True)
-class Codec:
-    """An encoder of libav's, how good it is if nothing is said, and what its speeds are called."""
-
-    encoder: str
-    crf: float | None
-    preset: tuple[str, str] | None  # name of the option, value
-    options: tuple[tuple[str, str], ...] = ()
-    params: str | None = None  # name of the option that takes key=value:key=value
-    keeps_aspect: bool = False  # whether its stream tells the shape of pixels
-
-    def formats(self) -> list[str]:
-        """Pixel formats that it encodes and that films may have."""
-        formats = av.Codec(self.encoder, "w").video_formats or []
-        names = [entry.name for entry in formats]
-        return [name for name in names if read_pix_fmt(name) and "yuvj" not in name]
-
-
-CODECS = {
-    "x264": Codec("libx264", 18, ("preset", "medium"), params="x264-params", keeps_aspect=True),
-    "x265": Codec("libx265", 20, ("preset", "medium"), params="x265-params", keeps_aspect=True),
-    "av1": Codec("libsvtav1", 28, ("preset", "8"), params="svtav1-params"),
-    "vp9": Codec("libvpx-vp9", 24, ("cpu-used", "3"), (("b", "0"), ("row-mt", "1"))),
-    "ffv1": Codec("ffv1", None, None, (("level", "3"), ("slicecrc", "1"))),
-}
-ALIASES = {
-    "h264": "x264",
-    "h265": "x265",
-    "hevc": "x265",
-    "svtav1": "av1",
-} | {codec.encoder: name for name, codec in CODECS.items()}
 
 
 @dataclass(frozen=True)
@@ -100,15 +69,29 @@ class Encoding:
         context = av.CodecContext.create(self.codec.encoder, "w")
         assert isinstance(context, VideoCodecContext)
         self.configure(context)
-        try:
-            context.open()
-        except av.FFmpegError as error:
-            raise MediaError(
-                f"{self.codec.encoder} takes no {self.width}×{self.height} {self.pix_fmt} with "
-                f"these options ({error.strerror})",
-                hint="encoding",
-            ) from error
+        with _listening() as said:
+            try:
+                context.open()
+            except av.FFmpegError as error:
+                why = ", ".join(words.strip(" .\n") for _, _, words in said) or error.strerror
+                raise MediaError(
+                    f"{self.codec.encoder} takes no {self.width}×{self.height} {self.pix_fmt} "
+                    f"with these options: {why}",
+                    hint="encoding",
+                ) from error
         return context
+
+
+@contextmanager
+def _listening() -> Iterator[list[tuple[int, str, str]]]:
+    """What libav says of errors, as (level, name, words)."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as said:
+            yield said
+    finally:
+        av.logging.set_level(level)
 
 
 @cache
@@ -118,29 +101,12 @@ def _has_avx512() -> bool:
     return False
 
 
-def choose_codec(name: str | None, form: PlaneFormat, suffix: str) -> Codec:
-    """The named codec; else x264 for colour in 8 bits, x265 for the rest, VP9 in WebM.
-
-    x264 takes grey, too, but what it makes of it decodes to grey in colour.
-    """
-    if name is None:
-        simple = form.bits == 8 and form.subsampling is not None
-        name = "vp9" if suffix == ".webm" else "x264" if simple else "x265"
-    name = ALIASES.get(name.lower(), name.lower())
-    if name not in CODECS:
-        raise MediaError(f"no codec {name!r}; known: {', '.join(CODECS)}")
-    return CODECS[name]
-
-
 def choose_options(
     codec: Codec, colors: Colors, crf: float | None, preset: str | None
 ) -> tuple[tuple[str, str], ...]:
-    """Options for libav. MediaError where the codec knows no such option."""
+    """Options for libav. MediaError where the codec knows no such option, or not this value."""
+    codec.check(crf, preset)
     options = dict(codec.options)
-    if crf is not None and codec.crf is None:
-        raise MediaError(f"{codec.encoder} is lossless: it has no quality to choose")
-    if preset is not None and codec.preset is None:
-        raise MediaError(f"{codec.encoder} has no presets")
     if codec.crf is not None:
         options["crf"] = f"{codec.crf if crf is None else crf:g}"
     if codec.preset is not None:

@@ -24,7 +24,8 @@ from bnnup.system import paths
 from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
-from bnnup.video.codec import Encoding, choose_codec, choose_options
+from bnnup.video.codec import Encoding, choose_options
+from bnnup.video.encoders import choose_codec
 from bnnup.video.film import Film, probe
 from bnnup.video.mux import muxer, wants_global_header
 from bnnup.video.read import Cut
@@ -91,8 +92,11 @@ def enlarge_video(
     those of this process, or a cluster's. Raises MediaError, FullError or ClusterError.
     """
     options = options or Options()
-    cut = options.cut
-    film = probe(source, cut, keep_clock=target.suffix.lower() in TRANSPORT)
+    keep_clock = target.suffix.lower() in TRANSPORT
+    film = probe(source, options.cut, keep_clock=keep_clock)
+    cut = _widened(film, target, options)
+    if cut != options.cut:
+        film = probe(source, cut, keep_clock=keep_clock)
     encoding = choose_encoding(film, upscaler.scale, target, options)
     folder = WorkFolder(unfinished(target))
     with _explained(folder), folder.locked():
@@ -159,6 +163,14 @@ def _explained(folder: WorkFolder) -> Iterator[None]:
         raise FullError(f"writing failed: {error}; {kept}") from error
 
 
+def _widened(film: Film, target: Path, options: Options) -> Cut:
+    """The cut, with a conversion to more bits or more chroma if the codec asks for them."""
+    codec = choose_codec(options.codec, film.form, target.suffix.lower())
+    fits = film.pix_fmt in codec.formats() or not codec.widens or options.cut.pix_fmt
+    wider = None if fits else codec.wider(film.form)
+    return options.cut if wider is None else replace(options.cut, pix_fmt=wider)
+
+
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:
     """What the output's pictures become. MediaError if the encoder cannot do it."""
     codec = choose_codec(options.codec, film.form, target.suffix.lower())
@@ -179,6 +191,7 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
             hint="aspect",
         )
     colors = film.colors.meant(film.width, film.height)
+    codec.check_sides(width, height, film.form)
     encoding = Encoding(
         codec=codec,
         width=width,

@@ -1,7 +1,8 @@
 """Which files are films, and what their results are called."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -11,10 +12,10 @@ from bnnup.folders.naming import name_apart
 from bnnup.folders.tasks import walk
 from bnnup.system import paths
 from bnnup.system.files import check_writable
+from bnnup.video.encoders import CODECS, codec_named
 
-# Containers in which what bnnup encodes is at home: results keep their endings.
-KEPT = {".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mts", ".ts", ".webm"}
-ENDINGS = KEPT | {
+ENDINGS = {
+    *(".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mts", ".ts", ".webm"),
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc"),
     *(".ivf", ".m2t", ".m2v", ".mpeg", ".mpg", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm"),
     *(".rmvb", ".vob", ".wmv", ".y4m"),
@@ -30,16 +31,19 @@ class Task:
     problem: str = ""
 
 
-def ending_of(name: str) -> str:
-    """The ending of a film's result: its own, or Matroska's, which holds everything."""
+def ending_of(name: str, codec: str | None) -> str:
+    """The ending of a film's result: its own if the codec is at home there."""
     own = PurePosixPath(name).suffix
-    return own if own.lower() in KEPT else ".mkv"
+    by_default = CODECS["vp9" if own.lower() == ".webm" else "x264"]
+    containers = (by_default if codec is None else codec_named(codec)).containers
+    return own if own.lower() in containers else containers[0]
 
 
 def name_films(
     sources: Sequence[Path],
     output: str | None,
     label: str,
+    codec: str | None = None,
     *,
     several: bool = False,
     force: bool = False,
@@ -48,8 +52,8 @@ def name_films(
 
     ``output`` is a file, or a folder if it is one or ends with a slash: there, results
     have the names of their inputs. Without it they lie beside them, with the label. With
-    ``several`` inputs, what exists is no error: it is what an earlier run has done. for
-    what cannot be meant, MediaError for what cannot be written.
+    ``several`` inputs, what exists is no error: it is what an earlier run has done.
+    ValueError for what cannot be meant, MediaError for what cannot be written.
     """
     folder = folder_named(output) if sources else None
     if several and sources and output is not None and folder is None:
@@ -59,7 +63,7 @@ def name_films(
         if output is not None and folder is None:
             target = paths.to_path(output)
         else:
-            target = name_result(source, folder, label, ending_of(source.name))
+            target = name_result(source, folder, label, ending_of(source.name, codec))
         check_target(source, target, force=force or several)
         if target in [task.target for task in tasks]:
             raise MediaError(f"two results would be {target}; give them folders of their own")
@@ -68,16 +72,22 @@ def name_films(
 
 
 def find_films(
-    folder: Path, target: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = ()
+    folder: Path,
+    target: Path,
+    codec: str | None = None,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> Iterator[Task]:
     """The films below ``folder``, and their places below ``target``, as ``walk`` finds them."""
-    for task in walk(folder, target, ENDINGS, _name_results, include=include, exclude=exclude):
+
+    def rename(name: str) -> str:
+        return str(PurePosixPath(name).with_suffix(ending_of(name, codec)))
+
+    name_results = partial(name_apart, rename=rename)
+    for task in walk(folder, target, ENDINGS, name_results, include=include, exclude=exclude):
         source = cast(Path, task.source)
         yield Task(source, cast(Path, task.target or source), task.problem)
-
-
-def _name_results(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    return name_apart(names, lambda name: str(PurePosixPath(name).with_suffix(ending_of(name))))
 
 
 def check_target(source: Path, target: Path, *, force: bool) -> None:

@@ -1,0 +1,166 @@
+"""The encoders that there are: what they take, and how good they are if nothing is said."""
+
+from dataclasses import dataclass
+
+import av
+
+from bnnup.errors import MediaError
+from bnnup.video.planes import PlaneFormat, read_pix_fmt
+
+SPEEDS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+
+
+COARSEST = (2, 2)  # subsampling
+
+
+@dataclass(frozen=True)
+class Codec:
+    """An encoder of libav's.
+
+    ``crf`` is its quality if nothing is said, ``crfs`` the best and the worst. ``preset``
+    is what libav calls its speed, or its kind, and the value if nothing is said;
+    ``presets`` are all. ``params`` is the option that takes key=value:key=value.
+    ``containers`` are the endings that it is at home in, the first where all else fails.
+    """
+
+    encoder: str
+    containers: tuple[str, ...]
+    crf: float | None = None
+    crfs: tuple[int, int] = (0, 0)
+    preset: tuple[str, str] | None = None
+    presets: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    params: str | None = None
+    keeps_aspect: bool = False  # whether its stream tells the shape of pixels
+    whole_chroma: bool = False  # whether sides are whole numbers of chroma samples
+    widens: bool = False  # whether films are converted to a format that holds more than theirs
+
+    def formats(self) -> list[str]:
+        """Pixel formats that it encodes and that films may have."""
+        formats = av.Codec(self.encoder, "w").video_formats or []
+        names = [entry.name for entry in formats]
+        return [name for name in names if read_pix_fmt(name) and "yuvj" not in name]
+
+    def wider(self, form: PlaneFormat) -> str | None:
+        """The least of its formats with all bits and all chroma of ``form``, if there is one."""
+        chroma = form.subsampling or COARSEST
+        found = [(name, read_pix_fmt(name)) for name in self.formats()]
+        enough = [
+            (other.subsampling, other.bits, name)
+            for name, other in found
+            if other is not None
+            and other.bits >= form.bits
+            and other.subsampling is not None
+            and all(a <= b for a, b in zip(other.subsampling, chroma, strict=True))
+        ]
+        return max(enough, key=lambda entry: (entry[0], -entry[1]))[2] if enough else None
+
+    def check(self, crf: float | None, preset: str | None) -> None:
+        """MediaError for a quality or a preset that it does not have, with those that it has."""
+        if crf is not None and self.crf is None:
+            raise MediaError(f"{self.encoder} has no quality to choose", hint="codec")
+        if crf is not None and not self.crfs[0] <= crf <= self.crfs[1]:
+            best, worst = self.crfs
+            raise MediaError(
+                f"{self.encoder} has no quality {crf:g}: it goes from {best}, the best, to {worst}"
+            )
+        if preset is not None and self.preset is None:
+            raise MediaError(f"{self.encoder} has no presets")
+        if preset is not None and preset not in self.presets:
+            raise MediaError(
+                f"{self.encoder} has no preset {preset!r}; it has {', '.join(self.presets)}"
+            )
+
+    def check_sides(self, width: int, height: int, form: PlaneFormat) -> None:
+        """MediaError if it takes no pictures of such sides."""
+        if not self.whole_chroma or form.subsampling is None:
+            return
+        down, right = (1 << halvings for halvings in form.subsampling)
+        for name, side, step in ("width", width, right), ("height", height, down):
+            if side % step:
+                raise MediaError(
+                    f"{self.encoder} takes no {width}×{height}: the {name} must be a multiple of "
+                    f"{step}",
+                    hint="sides",
+                )
+
+
+CODECS = {
+    "x264": Codec(
+        "libx264",
+        (".mkv", ".mp4", ".m4v", ".mov", ".ts", ".m2ts", ".mts"),
+        crf=18,
+        crfs=(0, 51),
+        preset=("preset", "medium"),
+        presets=SPEEDS,
+        params="x264-params",
+        keeps_aspect=True,
+        whole_chroma=True,
+    ),
+    "x265": Codec(
+        "libx265",
+        (".mkv", ".mp4", ".mov", ".ts", ".m2ts", ".mts"),
+        crf=20,
+        crfs=(0, 51),
+        preset=("preset", "medium"),
+        presets=SPEEDS,
+        params="x265-params",
+        keeps_aspect=True,
+        whole_chroma=True,
+    ),
+    "av1": Codec(
+        "libsvtav1",
+        (".mkv", ".mp4", ".webm"),
+        crf=28,
+        crfs=(0, 63),
+        preset=("preset", "8"),
+        presets=tuple(map(str, range(14))),
+        params="svtav1-params",
+    ),
+    "vp9": Codec(
+        "libvpx-vp9",
+        (".mkv", ".mp4", ".webm"),
+        crf=24,
+        crfs=(0, 63),
+        preset=("cpu-used", "3"),
+        presets=tuple(map(str, range(-8, 9))),
+        options=(("b", "0"), ("row-mt", "1")),
+    ),
+    "ffv1": Codec("ffv1", (".mkv",), options=(("level", "3"), ("slicecrc", "1"))),
+    "prores": Codec(
+        "prores_ks",
+        (".mov", ".mkv"),
+        preset=("profile", "auto"),  # hq for 4:2:2, 4444 for 4:4:4
+        presets=("auto", "proxy", "lt", "standard", "hq"),
+        options=(("vendor", "apl0"),),  # without which some editors take it for foreign
+        widens=True,
+    ),
+}
+ALIASES = {
+    "h264": "x264",
+    "h265": "x265",
+    "hevc": "x265",
+    "svtav1": "av1",
+} | {codec.encoder: name for name, codec in CODECS.items()}
+
+
+def codec_named(name: str) -> Codec:
+    """MediaError if there is none."""
+    name = ALIASES.get(name.lower(), name.lower())
+    if name not in CODECS:
+        raise MediaError(f"no codec {name!r}; known: {', '.join(CODECS)}")
+    return CODECS[name]
+
+
+def choose_codec(name: str | None, form: PlaneFormat, suffix: str) -> Codec:
+    """The named codec; else x264 for colour in 8 bits, x265 for the rest, VP9 in WebM.
+
+    x264 takes grey, too, but what it makes of it decodes to grey in colour.
+    """
+    if name is not None:
+        return codec_named(name)
+    simple = form.bits == 8 and form.subsampling is not None
+    return CODECS["vp9" if suffix == ".webm" else "x264" if simple else "x265"]
