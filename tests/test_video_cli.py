@@ -4,16 +4,19 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
 from conftest import Run  # noqa: E402
-from films import ffmpeg, ffprobe, needs_ffmpeg, source, times  # noqa: E402
+from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, source, times  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
+from bnnup.video import spans, transcode  # noqa: E402
+from bnnup.video.enlarge import enlarge_video  # noqa: E402
 from bnnup.video.naming import ending_of  # noqa: E402
 from bnnup.video.size import Exact, read_size, scale_for, sides  # noqa: E402
 
@@ -290,3 +293,76 @@ def test_prores(pix_fmt, profile, decoded, run: Run, tiny: Path, tmp_path: Path)
 )
 def test_endings_suit_the_codec(name: str, codec: str | None, result: str) -> None:
     assert ending_of(name, codec) == result
+
+
+# Streams
+
+
+@pytest.fixture(scope="module")
+def tongues(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound in German, English, and in no language; subtitles in French and Brazilian."""
+    folder = tmp_path_factory.mktemp("tongues")
+    (folder / "s.srt").write_text("1\n00:00:00,000 --> 00:00:00,100\nOui\n")
+    sound = " ".join(f"-f lavfi -i sine=f={440 * n}:d=0.2" for n in (1, 2, 3))
+    words = f"-i {folder}/s.srt -i {folder}/s.srt"
+    maps = " ".join(f"-map {n}" for n in range(6))
+    languages = "-metadata:s:a:0 language=ger -metadata:s:a:1 language=eng"
+    languages += " -metadata:s:s:0 language=fre -metadata:s:s:1 language=pt-BR"
+    film = folder / "film.mkv"
+    codecs = "-c:v libx264 -c:a aac -c:s srt"
+    ffmpeg(f"{source(seconds=0.2)} {sound} {words} {maps} {languages} {codecs} {film}")
+    return film
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ([], ["ger", "eng", None, "fre", "pt-BR"]),
+        (["--audio", "de"], ["ger", "fre", "pt-BR"]),
+        (["--audio", "deu, EN", "--subtitles", "por"], ["ger", "eng", "pt-BR"]),
+        (["--audio", "3", "--subtitles", "none"], [None]),
+        (["--audio", "none", "--subtitles", "fra"], ["fre"]),
+    ],
+    ids=str,
+)
+def test_streams_by_language(
+    options, kept, run: Run, tongues: Path, tiny: Path, tmp_path: Path
+) -> None:
+    done = run("video", tongues, "-o", tmp_path / "out.mkv", "-m", tiny, *options)
+    assert done.code == 0
+    assert "left out" not in done.err
+    streams = ffprobe(tmp_path / "out.mkv", "-show_streams")["streams"]
+    assert streams[0]["codec_type"] == "video"
+    assert [stream.get("tags", {}).get("language") for stream in streams[1:]] == kept
+
+
+def test_a_language_that_is_not_there(run: Run, tongues: Path, tiny: Path, tmp_path: Path) -> None:
+    done = run("video", tongues, "-o", tmp_path / "out.mkv", "-m", tiny, "--audio", "ja")
+    assert done.code == 1
+    assert "no audio ja; it has 1 de, 2 en, 3 und" in done.err
+    assert made(tmp_path) == []
+
+
+# Progress
+
+
+def test_time_left_is_right_after_a_resume(upscaler, tmp_path, monkeypatch) -> None:
+    """Decoding the finished part again, which is fast, is not taken for the pace of the rest."""
+    monkeypatch.setattr(spans, "MOST", 10)
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"{source('48x32', 2)} -c:v libx264 {before}")
+    with pytest.raises(KeyboardInterrupt):
+        enlarge_video(upscaler, before, after, progress=Interrupter(45))
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    read_frames = transcode.read_frames
+
+    def ticking(*arguments):
+        for frame in read_frames(*arguments):
+            clock.now += 1
+            yield frame
+
+    monkeypatch.setattr(transcode, "time", clock)
+    monkeypatch.setattr(transcode, "read_frames", ticking)
+    progress = enlarge_video(upscaler, before, after).progress
+    assert progress.resumed > 30
+    assert 0 < progress.seconds <= 50 - progress.resumed

@@ -89,6 +89,15 @@ def video(
     deinterlace: Annotated[
         bool, typer.Option("--deinterlace", help="Deinterlace the film.")
     ] = False,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Languages or numbers of the sound to keep: de,en or 1; or none."
+        ),
+    ] = None,
+    subtitles: Annotated[
+        str | None, typer.Option(metavar="LIST", help="The same of subtitles.")
+    ] = None,
     drop_misfits: Annotated[
         bool, typer.Option("--drop-misfits", help="Leave out what the container cannot hold.")
     ] = False,
@@ -115,6 +124,7 @@ def video(
         from bnnup.video.batch import Batch
         from bnnup.video.enlarge import Options
         from bnnup.video.read import Cut
+        from bnnup.video.streams import Choice
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     if PIPE in sources or output == PIPE:
@@ -127,6 +137,7 @@ def video(
         preset=preset,
         size=size,
         drop_misfits=drop_misfits,
+        streams=Choice(_read_list(audio), _read_list(subtitles)),
     )
     batch = Batch(
         partial(_load, model, memory=memory << 20, threads=threads, backend=backend),
@@ -148,6 +159,13 @@ def video(
             force=force,
         )
         _enlarge(batch, tasks, as_json=as_json)
+
+
+def _read_list(text: str | None) -> tuple[str, ...] | None:
+    """ "de,en"; None for all, and nothing for "none"."""
+    if text is None or text == "all":
+        return None
+    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _load(model: str, scale: int, **machine: Any) -> "Upscaler":

@@ -32,6 +32,7 @@ from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder, unfinished
 from bnnup.video.size import Exact, FilmSize, scale_for, sides
 from bnnup.video.spans import Span, plan_spans
+from bnnup.video.streams import Choice
 from bnnup.video.transcode import Progress, Work
 from bnnup.video.trial import try_container
 
@@ -49,6 +50,7 @@ class Options:
     preset: str | None = None
     size: FilmSize | None = None
     drop_misfits: bool = False
+    streams: Choice = field(default_factory=Choice)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,14 @@ def enlarge_video(
         folder.prepare(_describe(upscaler, film, options), discard=discard)
         with folder.tidied(), folder.result(target.suffix) as result:
             # What stands against the film as a whole shows now, not after hours.
-            left_out = try_container(result, film, encoding, cut, drop=options.drop_misfits)
+            left_out = try_container(
+                result,
+                film,
+                encoding,
+                cut,
+                drop=options.drop_misfits,
+                unwanted=options.streams.unwanted(source),
+            )
             with workers(upscaler, film, encoding, cut, folder, progress) as work:
                 make_segments(work.run, film, cut, folder)
             with muxer(result, film, encoding, cut, left_out) as output:
@@ -119,7 +128,11 @@ def enlarge_video(
         encoding.codec.encoder,
         upscaler.backend.name,
         state,
-        [*warnings, *output.flaws, *(f"left out: {reason}" for reason in left_out.values())],
+        [
+            *warnings,
+            *output.flaws,
+            *(f"left out: {reason}" for reason in left_out.values() if reason),
+        ],
     )
 
 
@@ -217,7 +230,7 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
         "model": _fingerprint(upscaler.model),
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         # Not what concerns the other streams only.
-        "options": dataclasses.asdict(replace(options, drop_misfits=False)),
+        "options": dataclasses.asdict(replace(options, drop_misfits=False, streams=Choice())),
         "spans": [spans.LEAST, spans.MOST],
     }
 

@@ -96,7 +96,7 @@ class Work:
         self._progress = progress
         self._damage = Damage()
         self._clocks = {stage: Clock() for stage in ("decode", "engine", "encode")}
-        self._began = time.perf_counter()
+        self._began: float | None = None
 
     def run(self, spans: Iterable[Span], seek: int | None = None) -> None:
         """Makes the segments of spans, in their order, in one go from ``seek`` on.
@@ -119,10 +119,18 @@ class Work:
                     frame = next(frames, None)
                 first, damaged = self._digest(frame), self._damage.packets
                 while frame and (span.end is None or (frame.pts or 0) < span.end):
+                    self._begin()
                     yield span, frame
                     frame = next(frames, None)
                 damaged = self._damage.packets - damaged
                 yield span, Seam(first, self._digest(frame), damaged, exact=seek is None)
+
+    def _begin(self) -> None:
+        """Time counts from the first frame to enlarge: how fast finished ones are decoded again
+        says nothing of those that are left.
+        """
+        if self._began is None:
+            self._began, self._clocks["decode"] = time.perf_counter(), Clock()
 
     def _decoded(self, seek: int | None) -> Generator[VideoFrame, None, None]:
         with closing(read_frames(self._film, self._cut, self._damage, seek)) as frames:
@@ -216,7 +224,7 @@ class Work:
         state = self.state
         state.frames, state.bytes = frames, size
         state.total = max(state.total, frames)
-        state.seconds = time.perf_counter() - self._began
+        state.seconds = time.perf_counter() - (self._began or 0)
         state.reused = self._enlarge.reused / max(self._enlarge.pixels, 1)
         state.busy = {stage: clock.seconds for stage, clock in self._clocks.items()}
         self._progress(state)

@@ -6,7 +6,7 @@ stream and lose what it is.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import av
@@ -29,8 +29,16 @@ FAMILIES = {"mp1": "mp3", "mp2": "mp3"}  # MPEG audio, whose layers MP4 does not
 Misfits = dict[int, str]  # a stream's number: why it does not fit
 
 
-def try_container(path: Path, film: Film, encoding: Encoding, cut: Cut, *, drop: bool) -> Misfits:
-    """Writes a trial to ``path``; the streams that have to be left out, and why.
+def try_container(
+    path: Path,
+    film: Film,
+    encoding: Encoding,
+    cut: Cut,
+    *,
+    drop: bool,
+    unwanted: Collection[int] = (),
+) -> Misfits:
+    """Writes a trial to ``path``; the streams to leave out, and why: no reason for ``unwanted``.
 
     MediaError names them unless ``drop``; nothing but a disc's navigation goes unasked.
     Raises it, too, where the film itself does not fit or changes on its way.
@@ -38,7 +46,7 @@ def try_container(path: Path, film: Film, encoding: Encoding, cut: Cut, *, drop:
     is_even = survey(film, cut)
     if path.suffix.lower() == ".avi" and not is_even:
         raise MediaError("avi does not keep frames that are shown for different times; .mkv does")
-    left_out = _without_use(film)
+    left_out = _without_use(film) | dict.fromkeys(unwanted, "")
     while True:
         misfits = _misfits(path, film, encoding, cut, left_out)
         if film.index in misfits:
