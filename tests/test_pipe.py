@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bnnup.upscale.upscaler import Upscaler
+from bnnup.video import y4m
 from bnnup.video.pipe import enlarge_stream
 
 needs_ffmpeg = pytest.mark.skipif(
@@ -80,6 +81,37 @@ def test_raw_frames(command):
     done = run([*command, "--raw", "18x10:yuv422p"], data)
     assert done.returncode == 0
     assert len(done.stdout) == 4 * len(data)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("packed", "planar"),
+    [
+        ("nv12", "yuv420p"),
+        ("nv21", "yuv420p"),
+        ("nv42", "yuv444p"),
+        ("p010le", "yuv420p10le"),
+        ("p210le", "yuv422p10le"),
+        ("p016le", "yuv420p16le"),
+    ],
+)
+def test_packed_chroma_is_what_ffmpeg_makes_of_planes(packed, planar, models):
+    """Both ways: what ffmpeg packs, and what it unpacks."""
+    made = {
+        name: frames_of(
+            "-f lavfi -i testsrc2=s=18x10:r=10:d=0.2 -sws_flags accurate_rnd+full_chroma_int "
+            f"-pix_fmt {planar} -vf format={planar},format={name} -f rawvideo -pix_fmt {name} -"
+        )
+        for name in (packed, planar)
+    }
+    larger = {}
+    for name, data in made.items():
+        target, stream = BytesIO(), y4m.read_raw_format(f"18x10:{name}")
+        enlarge_stream(Upscaler(models[2]), BytesIO(data), target, stream)
+        larger[name] = target.getvalue()
+    unpack = f"ffmpeg -nostdin -loglevel error -f rawvideo -s 36x20 -pix_fmt {packed} -i -"
+    back = run(f"{unpack} -f rawvideo -pix_fmt {planar} -".split(), larger[packed])
+    assert back.stdout == larger[planar]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def pipe(
     raw: Annotated[
         str | None,
         typer.Option(
-            metavar="WxH:PIX_FMT", help="Raw frames instead, for example 640x360:yuv420p."
+            metavar="WxH:PIX_FMT", help="Raw frames instead, 640x360:yuv420p, 640x360:nv12 …"
         ),
     ] = None,
     memory: Memory = 400,

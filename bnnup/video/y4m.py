@@ -6,13 +6,14 @@ frames are the planes alone. Whatever is wrong with a stream is one MediaError.
 """
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from bnnup.errors import MediaError
+from bnnup.video.packed import Packing, packing_named
 from bnnup.video.planes import Plane, PlaneFormat, read_pix_fmt
 
 MAGIC = b"YUV4MPEG2"
@@ -37,13 +38,22 @@ class Writer(Protocol):
 class Stream:
     """What the frames of a stream are.
 
-    ``fields`` are those of a YUV4MPEG2 header, in order, or None for raw frames.
+    ``fields`` are those of a YUV4MPEG2 header, in order, or None for raw frames, whose
+    chroma may have a ``packing``.
     """
 
     width: int
     height: int
     form: PlaneFormat
     fields: tuple[str, ...] | None = None
+    packing: Packing | None = None
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(rows, columns) of a frame's planes, as they are in the stream."""
+        if self.packing is not None:
+            return self.packing.shapes(self.form, self.height, self.width)
+        return self.form.shapes(self.height, self.width)
 
     def enlarged(self, scale: int) -> "Stream":
         """The same stream, scale times as large each way."""
@@ -58,13 +68,14 @@ class Stream:
 def read_raw_format(text: str) -> Stream:
     """What ``WxH:pix_fmt`` means, like 640x360:yuv420p10le."""
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6}):(\w+)", text)
-    form = read_pix_fmt(match[3]) if match else None
+    packing = packing_named(match[3]) if match else None
+    form = read_pix_fmt(packing.planar if packing else match[3]) if match else None
     if match is None or form is None:
         raise MediaError(
-            f"{text!r} is no raw format; write width, height and a planar format as ffmpeg calls "
-            "it: 640x360:gray, 640x360:yuv420p or 640x360:yuv444p10le"
+            f"{text!r} is no raw format; write width, height and a format of Y'CbCr as ffmpeg "
+            "calls it: 640x360:gray, 640x360:yuv444p10le, 640x360:nv12 or 640x360:p010le"
         )
-    return _checked(Stream(int(match[1]), int(match[2]), form))
+    return _checked(Stream(int(match[1]), int(match[2]), form, packing=packing))
 
 
 def read_header(source: Reader) -> Stream:
@@ -119,9 +130,8 @@ def _read_colors(name: str) -> PlaneFormat:
 
 def read_frames(source: Reader, stream: Stream) -> Generator[list[Plane], None, None]:
     """The planes of one frame after the other, as ``PlaneFormat.shapes`` says."""
-    shapes = stream.form.shapes(stream.height, stream.width)
     sample = stream.form.dtype.newbyteorder("<")
-    sizes = [rows * columns * sample.itemsize for rows, columns in shapes]
+    sizes = [rows * columns * sample.itemsize for rows, columns in stream.shapes]
     number = 1
     while True:
         if stream.fields is not None:
@@ -136,11 +146,11 @@ def read_frames(source: Reader, stream: Stream) -> Generator[list[Plane], None, 
         if len(data) < sum(sizes):
             raise MediaError(f"the input was cut within frame {number}")
         planes, start = [], 0
-        for shape, size in zip(shapes, sizes, strict=True):
+        for shape, size in zip(stream.shapes, sizes, strict=True):
             plane = np.frombuffer(data, sample, size // sample.itemsize, start)
             planes.append(plane.reshape(shape).astype(stream.form.dtype, copy=False))
             start += size
-        yield planes
+        yield planes if stream.packing is None else stream.packing.unpack(planes)
         number += 1
 
 
@@ -173,11 +183,11 @@ def write_header(target: Writer, stream: Stream) -> None:
         _write(target, b" ".join([MAGIC, *(field.encode() for field in stream.fields)]) + b"\n")
 
 
-def write_frame(target: Writer, stream: Stream, planes: Iterable[Plane]) -> None:
+def write_frame(target: Writer, stream: Stream, planes: list[Plane]) -> None:
     """Writes one frame."""
     if stream.fields is not None:
         _write(target, b"FRAME\n")
-    for plane in planes:
+    for plane in planes if stream.packing is None else stream.packing.pack(planes):
         sample = stream.form.dtype.newbyteorder("<")
         _write(target, np.ascontiguousarray(plane, sample).tobytes())
 
