@@ -1,19 +1,21 @@
 """What stands against a film shows before any work, and containers keep what they are given."""
 
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
-from films import ffmpeg, ffprobe, needs_ffmpeg, source
+from films import ffmpeg, ffprobe, needs_ffmpeg, source  # noqa: E402
 
-from bnnup.errors import MediaError
-from bnnup.upscale.upscaler import Upscaler
-from bnnup.video import enlarge
-from bnnup.video.enlarge import Options, enlarge_video
-from bnnup.video.read import Cut
-from bnnup.video.segments import unfinished
+from bnnup.errors import MediaError  # noqa: E402
+from bnnup.upscale.upscaler import Upscaler  # noqa: E402
+from bnnup.video import enlarge  # noqa: E402
+from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
+from bnnup.video.read import Cut  # noqa: E402
+from bnnup.video.segments import unfinished  # noqa: E402
 
 pytestmark = needs_ffmpeg
 
@@ -189,3 +191,66 @@ def test_what_an_edit_list_hides_stays_hidden(upscaler, tmp_path):
     frames = ffprobe(before, "-select_streams", "v", "-count_frames", "-show_streams")["streams"]
     assert 59 <= int(frames[0]["nb_read_frames"]) <= 61
     assert len(ffprobe(after, "-show_packets", "-select_streams", "v")["packets"]) == 60
+
+
+def heard(path: Path) -> np.ndarray:
+    """Samples in 16 bits."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    sound = np.concatenate([frame[0] for frame in frames])
+    return np.rint(sound * 32768) if sound.dtype.kind == "f" else sound.astype(float)
+
+
+def said(path: Path) -> str:
+    """Subtitles as ffmpeg writes them."""
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:s", "-f", "srt"]
+    text = subprocess.run([*command, "-"], capture_output=True, check=True).stdout
+    return text.decode().replace("\r", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "ending", "expected"),
+    [
+        ("in.wmv", "wmav2", "mkv", "flac"),
+        ("in.wmv", "wmav2", "mov", "alac"),
+        ("in.avi", "adpcm_ima_wav", "mp4", "flac"),
+        ("in.avi", "adpcm_ima_wav", "mkv", "flac"),
+    ],
+)
+def test_sound_that_does_not_fit_is_converted_without_loss(
+    name, sound, ending, expected, upscaler, tmp_path
+):
+    before, after = tmp_path / name, tmp_path / f"out.{ending}"
+    ffmpeg(f"{source(seconds=1)} -f lavfi -i sine=d=1 -c:v mpeg4 -c:a {sound} {before}")
+    result = enlarge_video(upscaler, before, after)
+    assert result.warnings == [f"stream 1 was converted to {expected}"]
+    assert probed(after)[1]["codec_name"] == expected
+    samples = [heard(path) for path in (before, after)]
+    assert len(samples[0]) == len(samples[1])
+    assert np.abs(samples[0] - samples[1]).max() <= 1
+
+
+def test_sound_is_converted_as_the_user_says(upscaler, tmp_path):
+    before, after = tmp_path / "in.mkv", tmp_path / "out.ts"
+    ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a flac {before}")
+    error = refused(upscaler, before, after, audio_codec="flute")
+    assert error.hint == "audio_codec"
+    enlarge_video(upscaler, before, after, Options(audio_codec="aac"))
+    assert [stream["codec_name"] for stream in probed(after)] == ["h264", "aac"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("mkv", "mp4"), ("mp4", "mkv")])
+def test_subtitles_change_their_form_with_the_container(first, second, upscaler, tmp_path):
+    text, before, after = tmp_path / "s.srt", tmp_path / f"in.{first}", tmp_path / f"out.{second}"
+    text.write_text(
+        "1\n00:00:00,100 --> 00:00:00,300\nÄpfel, two\nlines\n\n"
+        "2\n00:00:00,320 --> 00:00:00,390\n漢字\n\n",
+        encoding="utf-8",
+    )
+    form = {"mkv": "srt", "mp4": "mov_text"}[first]
+    tags = "-metadata:s:s:0 language=ger"
+    ffmpeg(f"{source()} -i {text} -c:v libx264 -c:s {form} {tags} {before}")
+    enlarge_video(upscaler, before, after)
+    assert probed(after)[1]["tags"]["language"] == "ger"
+    assert said(after) == said(before)
+    assert "Äpfel, two\nlines" in said(after)

@@ -312,15 +312,15 @@ def test_deinterlaced_frames_keep_their_times(upscaler, tmp_path):
 
 
 def test_misfits_are_named_or_left_out(rich, upscaler, tmp_path):
-    before, after = rich / "rich.mp4", tmp_path / "out.mkv"
-    with pytest.raises(MediaError, match=r"mov_text") as refused:
+    before, after = rich / "rich.mkv", tmp_path / "out.mp4"
+    with pytest.raises(MediaError, match=r"stream \d \(attachment, chapters\)") as refused:
         enlarge_video(upscaler, before, after)
     assert refused.value.hint == "drop_misfits"
     assert list(tmp_path.iterdir()) == []
     result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
-    assert "mov_text" in result.warnings[0]
+    assert "chapters" in result.warnings[-1]
     kinds = [stream["codec_type"] for stream in streams(after)]
-    assert kinds == ["video", "audio", "audio"]
+    assert kinds[:4] == ["video", "audio", "audio", "subtitle"]
 
 
 def test_data_that_no_header_takes_is_a_misfit(upscaler, tmp_path, monkeypatch):

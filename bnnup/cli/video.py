@@ -98,6 +98,13 @@ def video(
     subtitles: Annotated[
         str | None, typer.Option(metavar="LIST", help="The same of subtitles.")
     ] = None,
+    audio_codec: Annotated[
+        str | None,
+        typer.Option(
+            help="For sound that the container cannot hold, like aac or opus; by default a "
+            "lossless one, if it can hold that."
+        ),
+    ] = None,
     drop_misfits: Annotated[
         bool, typer.Option("--drop-misfits", help="Leave out what the container cannot hold.")
     ] = False,
@@ -138,6 +145,7 @@ def video(
         size=size,
         drop_misfits=drop_misfits,
         streams=Choice(_read_list(audio), _read_list(subtitles)),
+        audio_codec=audio_codec,
     )
     batch = Batch(
         partial(_load, model, memory=memory << 20, threads=threads, backend=backend),

@@ -27,7 +27,7 @@ from bnnup.video import spans
 from bnnup.video.codec import Encoding, choose_options
 from bnnup.video.encoders import choose_codec
 from bnnup.video.film import Film, probe
-from bnnup.video.mux import muxer, wants_global_header
+from bnnup.video.mux import Fit, muxer, wants_global_header
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder, unfinished
 from bnnup.video.size import Exact, FilmSize, scale_for, sides
@@ -51,6 +51,7 @@ class Options:
     size: FilmSize | None = None
     drop_misfits: bool = False
     streams: Choice = field(default_factory=Choice)
+    audio_codec: str | None = None  # for sound that the container cannot hold
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,18 @@ def enlarge_video(
         folder.prepare(_describe(upscaler, film, options), discard=discard)
         with folder.tidied(), folder.result(target.suffix) as result:
             # What stands against the film as a whole shows now, not after hours.
-            left_out = try_container(
+            fit = try_container(
                 result,
                 film,
                 encoding,
                 cut,
                 drop=options.drop_misfits,
+                sound=options.audio_codec,
                 unwanted=options.streams.unwanted(source),
             )
             with workers(upscaler, film, encoding, cut, folder, progress) as work:
                 make_segments(work.run, film, cut, folder)
-            with muxer(result, film, encoding, cut, left_out) as output:
+            with muxer(result, film, encoding, cut, fit) as output:
                 output.write(folder.in_order, cut)
             paths.move(result, target, token_hex(8))
             state, warnings = work.state, find_flaws(film, encoding, folder)
@@ -128,11 +130,7 @@ def enlarge_video(
         encoding.codec.encoder,
         upscaler.backend.name,
         state,
-        [
-            *warnings,
-            *output.flaws,
-            *(f"left out: {reason}" for reason in left_out.values() if reason),
-        ],
+        [*warnings, *output.flaws, *_words(fit)],
     )
 
 
@@ -162,6 +160,12 @@ def find_flaws(film: Film, encoding: Encoding, folder: WorkFolder) -> list[str]:
     if film.colors.mastering and encoding.codec.params is None:
         found.append(f"{encoding.codec.encoder} cannot carry HDR mastering metadata")
     return found
+
+
+def _words(fit: Fit) -> list[str]:
+    """What became of streams that did not fit."""
+    changed = [f"stream {index} was converted to {form}" for index, form in fit.converted.items()]
+    return changed + [f"left out: {reason}" for reason in fit.left_out.values() if reason]
 
 
 @contextmanager
@@ -230,7 +234,9 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
         "model": _fingerprint(upscaler.model),
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         # Not what concerns the other streams only.
-        "options": dataclasses.asdict(replace(options, drop_misfits=False, streams=Choice())),
+        "options": dataclasses.asdict(
+            replace(options, drop_misfits=False, audio_codec=None, streams=Choice())
+        ),
         "spans": [spans.LEAST, spans.MOST],
     }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
 from bnnup.video.codec import Encoding
+from bnnup.video.convert import Converter, add_converted
 from bnnup.video.film import Film
 from bnnup.video.read import Cut, Damage, opened, read_any
 from bnnup.video.segments import Chunk, Segment, join
@@ -38,11 +40,19 @@ class MisfitError(Exception):
         self.index = index
 
 
+@dataclass
+class Fit:
+    """How streams, by their numbers, fit a container: why some are left out, and the codec that
+    others are converted to."""
+
+    left_out: dict[int, str] = field(default_factory=dict)
+    converted: dict[int, str] = field(default_factory=dict)
+
+
 class Muxer:
     """An output file with the streams of a film, the enlarged one in its place.
 
-    Streams whose numbers are ``left_out`` are missing. ``flaws`` is what a user should know
-    of those that were copied.
+    ``flaws`` is what a user should know of the streams that were copied.
     """
 
     def __init__(
@@ -51,7 +61,7 @@ class Muxer:
         target: OutputContainer,
         film: Film,
         encoding: Encoding,
-        left_out: Collection[int] = (),
+        fit: Fit,
     ) -> None:
         self.flaws: list[str] = []
         self.streams: dict[int, Stream] = {}  # those with packets, by their numbers in the source
@@ -59,7 +69,8 @@ class Muxer:
         self._target = target
         self._film = film
         self._encoding = encoding
-        self._left_out = left_out
+        self._fit = fit
+        self._converters: dict[int, Converter] = {}
 
     def add_streams(self, cut: Cut) -> None:
         """Declares everything. MisfitError names a stream that does not fit."""
@@ -67,13 +78,13 @@ class Muxer:
         target.metadata.update(self._source.metadata)
         for stream in self._source.streams:
             is_film = stream.index == film.index
-            if is_remade(film, stream) or stream.index in self._left_out:
+            if is_remade(film, stream) or stream.index in self._fit.left_out:
                 continue
             if is_cover(stream) and target.format.name == "matroska":
                 self._attach(stream)
                 continue
             try:
-                copy = self._add_video() if is_film else _add_copy(target, stream)
+                copy = self._add_video() if is_film else self._add(stream)
             except (ValueError, av.FFmpegError) as error:
                 raise MisfitError(stream.index, "") from error
             copy.metadata.update(
@@ -84,6 +95,13 @@ class Muxer:
             copy.disposition = stream.disposition
             self.streams[stream.index] = copy
         target.set_chapters(list(self._chapters(cut)))
+
+    def _add(self, stream: Stream) -> Stream:
+        codec = self._fit.converted.get(stream.index)
+        if codec is None:
+            return _add_copy(self._target, stream)
+        converter = self._converters[stream.index] = add_converted(self._target, stream, codec)
+        return converter.stream
 
     def _add_video(self) -> VideoStream:
         encoding = self._encoding
@@ -188,11 +206,7 @@ class Muxer:
         last: dict[int, int] = {}
         odd: set[int] = set()
         damage = Damage()
-        for packet in read_any(self._source, wanted, damage):
-            if not self._is_wanted(packet, cut):
-                continue
-            number = packet.stream_index
-            self._shift(packet, self.streams[number].time_base)
+        for number, packet in self._ready_packets(wanted, cut, damage):
             if packet.dts is not None:
                 # No container takes times that fall back, as where recordings were joined.
                 if packet.dts <= last.get(number, packet.dts - 1):
@@ -205,6 +219,26 @@ class Muxer:
         self.flaws += [f"times of stream {number} fell back and were moved" for number in odd]
         if damage.late:
             self.flaws.append("a stream that begins in mid-film is missing")
+
+    def _ready_packets(
+        self, wanted: list[Stream], cut: Cut, damage: Damage
+    ) -> Iterator[tuple[int, Packet[Any]]]:
+        """Wanted packets as they go into the output, converted if need be, with their streams'
+        numbers."""
+        for packet in read_any(self._source, wanted, damage):
+            if not self._is_wanted(packet, cut):
+                continue
+            number = packet.stream_index
+            if number in self._converters:
+                self._shift(packet, packet.time_base)
+                for made in self._converters[number].convert(packet):
+                    yield number, made
+            else:
+                self._shift(packet, self.streams[number].time_base)
+                yield number, packet
+        for number, converter in self._converters.items():
+            for made in converter.convert(Packet()):
+                yield number, made
 
     def _is_wanted(self, packet: Packet[Any], cut: Cut) -> bool:
         """Not what lies outside of the wanted part, or what the film's edit list hides."""
@@ -229,12 +263,10 @@ class Muxer:
 
 
 @contextmanager
-def muxer(
-    path: Path, film: Film, encoding: Encoding, cut: Cut, left_out: Collection[int] = ()
-) -> Iterator[Muxer]:
+def muxer(path: Path, film: Film, encoding: Encoding, cut: Cut, fit: Fit) -> Iterator[Muxer]:
     """A muxer that writes to ``path``, its header written."""
     with opened(film.path) as source, _created(path) as target:
-        made = Muxer(source, target, film, encoding, left_out)
+        made = Muxer(source, target, film, encoding, fit)
         made.add_streams(cut)
         made.begin()
         yield made

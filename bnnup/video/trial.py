@@ -6,7 +6,7 @@ stream and lose what it is.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -15,9 +15,10 @@ from av.stream import Stream
 
 from bnnup.errors import MediaError
 from bnnup.video.codec import Encoding
+from bnnup.video.convert import find_form
 from bnnup.video.film import Film, probe, survey
 from bnnup.video.frames import from_planes
-from bnnup.video.mux import MisfitError, Muxer, holds_alone, is_cover, is_remade, muxer
+from bnnup.video.mux import Fit, MisfitError, Muxer, holds_alone, is_cover, is_remade, muxer
 from bnnup.video.read import Cut, opened
 from bnnup.video.segments import Chunk
 
@@ -36,28 +37,39 @@ def try_container(
     cut: Cut,
     *,
     drop: bool,
+    sound: str | None = None,
     unwanted: Collection[int] = (),
-) -> Misfits:
-    """Writes a trial to ``path``; the streams to leave out, and why: no reason for ``unwanted``.
+) -> Fit:
+    """Writes a trial to ``path``: which streams have to be converted or left out.
 
-    MediaError names them unless ``drop``; nothing but a disc's navigation goes unasked.
+    ``unwanted`` ones are, for no reason that has to be told. ``sound`` is the codec for sound that does not fit, by default a lossless one. MediaError
+    names what fits in no form, unless ``drop``; nothing but a disc's navigation goes unasked.
     Raises it, too, where the film itself does not fit or changes on its way.
     """
     is_even = survey(film, cut)
     if path.suffix.lower() == ".avi" and not is_even:
         raise MediaError("avi does not keep frames that are shown for different times; .mkv does")
-    left_out = _without_use(film) | dict.fromkeys(unwanted, "")
-    while True:
-        misfits = _misfits(path, film, encoding, cut, left_out)
+    fit = Fit(_without_use(film) | dict.fromkeys(unwanted, ""))
+    while misfits := _misfits(path, film, encoding, cut, fit):
         if film.index in misfits:
             raise MediaError(misfits[film.index], hint="codec or extension")
-        if not misfits:
-            return left_out
-        if not drop:
-            raise MediaError(
-                "; ".join(misfits.values()) + _instead(path, film), hint="drop_misfits"
-            )
-        left_out |= misfits
+        forms = _forms(path, film, sound, misfits.keys() - fit.converted.keys())
+        fit.converted |= forms
+        left = {index: why for index, why in misfits.items() if index not in forms}
+        if left and not drop:
+            raise MediaError("; ".join(left.values()) + _instead(path, film), hint="drop_misfits")
+        for index in left:
+            fit.converted.pop(index, None)
+        fit.left_out |= left
+    return fit
+
+
+def _forms(path: Path, film: Film, sound: str | None, misfits: Iterable[int]) -> dict[int, str]:
+    """The codecs that misfits can be converted to, of those for which there is one."""
+    with opened(film.path) as source, av.open(f"file:{path}", "w") as target:
+        name = target.format.name
+        forms = {index: find_form(source.streams[index], name, sound) for index in misfits}
+    return {index: form for index, form in forms.items() if form is not None}
 
 
 def _without_use(film: Film) -> Misfits:
@@ -69,11 +81,11 @@ def _without_use(film: Film) -> Misfits:
         }
 
 
-def _misfits(path: Path, film: Film, encoding: Encoding, cut: Cut, left_out: Misfits) -> Misfits:
+def _misfits(path: Path, film: Film, encoding: Encoding, cut: Cut, fit: Fit) -> Misfits:
     """Those that do not fit beside what has been left out so far."""
     name = path.suffix.removeprefix(".")
     try:
-        with muxer(path, film, encoding, cut, left_out) as trial:
+        with muxer(path, film, encoding, cut, fit) as trial:
             trial.write_chunks(_grey_chunks(trial, film, encoding), cut)
     except MisfitError as error:
         with opened(film.path) as source:
@@ -85,14 +97,15 @@ def _misfits(path: Path, film: Film, encoding: Encoding, cut: Cut, left_out: Mis
                 stream.index: _sentence(stream, name)
                 for stream in source.streams
                 if stream.index != film.index
-                and stream.index not in left_out
+                and stream.index not in fit.left_out
+                and stream.index not in fit.converted
                 and not is_remade(film, stream)
                 and not holds_alone(form, stream)
             }
         if not found:
             raise
         return found
-    return _lost(path, film, encoding, left_out)
+    return _lost(path, film, fit)
 
 
 def _grey_chunks(trial: Muxer, film: Film, encoding: Encoding) -> Iterator[Chunk]:
@@ -113,23 +126,32 @@ def _grey_chunks(trial: Muxer, film: Film, encoding: Encoding) -> Iterator[Chunk
         yield Chunk(pts, dts, film.step, packet.is_keyframe, bytes(packet))
 
 
-def _lost(path: Path, film: Film, encoding: Encoding, left_out: Misfits) -> Misfits:
+def _lost(path: Path, film: Film, fit: Fit) -> Misfits:
     """What the trial has lost of what went into it."""
-    name = path.suffix.removeprefix(".")
+    container = path.suffix.removeprefix(".")
     with opened(film.path) as source, opened(path) as result:
-        wanted = [s for s in source.streams if s.index not in left_out and s.index != film.index]
+        wanted = [
+            s for s in source.streams if s.index not in fit.left_out and s.index != film.index
+        ]
         kept = Counter(_kind(stream) for stream in result.streams)
         found = {}
         for stream in wanted:
             if is_remade(film, stream):
                 continue
-            if kept[_kind(stream)]:
-                kept[_kind(stream)] -= 1
+            kind = _kind(stream)
+            if stream.index in fit.converted:
+                name = fit.converted[stream.index]
+                codec = av.Codec(name, "w").canonical_name if stream.type == "audio" else name
+                kind = stream.type, codec, False
+            if kept[kind]:
+                kept[kind] -= 1
             else:
-                found[stream.index] = _sentence(stream, name)
+                found[stream.index] = _sentence(stream, container)
     made = probe(path, Cut())
     if made.matrix != film.matrix:
-        found[film.index] = f"{name} does not keep that the film is shown turned; .mkv and .mp4 do"
+        found[film.index] = (
+            f"{container} does not keep that the film is shown turned; .mkv and .mp4 do"
+        )
     if abs(made.rate / film.rate - 1) > RATES:
         found[film.index] = (
             f"{name} does not keep {float(film.rate):.3f} frames a second; .mkv does"
