@@ -42,9 +42,10 @@ def try_container(
 ) -> Fit:
     """Writes a trial to ``path``: which streams have to be converted or left out.
 
-    ``unwanted`` ones are, for no reason that has to be told. ``sound`` is the codec for sound that does not fit, by default a lossless one. MediaError
-    names what fits in no form, unless ``drop``; nothing but a disc's navigation goes unasked.
-    Raises it, too, where the film itself does not fit or changes on its way.
+    ``unwanted`` ones are left out, for no reason that has to be told. ``sound`` is the codec
+    for sound that does not fit, by default a lossless one. MediaError names what fits in no
+    form, unless ``drop``; nothing but a disc's navigation goes unasked. Raises it, too, where
+    the film itself does not fit or changes on its way.
     """
     is_even = survey(film, cut)
     if path.suffix.lower() == ".avi" and not is_even:
