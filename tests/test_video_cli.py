@@ -3,15 +3,17 @@
 import json
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
 from conftest import Run  # noqa: E402
-from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, source, times  # noqa: E402
+from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, planes, source, times  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
@@ -341,6 +343,28 @@ def test_a_language_that_is_not_there(run: Run, tongues: Path, tiny: Path, tmp_p
     assert done.code == 1
     assert "no audio ja; it has 1 de, 2 en, 3 und" in done.err
     assert made(tmp_path) == []
+
+
+# Fields
+
+
+def test_a_picture_of_each_field(run: Run, tiny: Path, tmp_path: Path) -> None:
+    """Twice as many, evenly in time, each of a moment of its own."""
+    before, after = tmp_path / "in.mp4", tmp_path / "out.mkv"
+    ffmpeg(f"{source(rate=50)} -vf interlace -c:v libx264 -flags +ilme+ildct {before}")
+    assert run("video", before, "-o", after, "-m", tiny, "--bob", "--codec", "ffv1").code == 0
+    assert times(after) == [20 * n for n in range(20)]
+    (film,) = ffprobe(after, "-show_streams")["streams"]
+    assert (film["r_frame_rate"], film["field_order"]) == ("50/1", "progressive")
+    assert all(np.any(one[0] != other[0]) for one, other in pairwise(planes(after)))
+
+
+def test_times_that_cannot_be_halved(run: Run, tiny: Path, tmp_path: Path) -> None:
+    before = tmp_path / "in.avi"
+    ffmpeg(f"{source(rate=50)} -vf interlace -c:v mpeg2video -flags +ilme+ildct {before}")
+    done = run("video", before, "-m", tiny, "--bob")
+    assert (done.code, made(tmp_path)) == (1, ["in.avi"])
+    assert "-c copy OUT.mkv" in done.err
 
 
 # Progress

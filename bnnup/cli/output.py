@@ -22,7 +22,7 @@ HINTS = {
     "parts": "choose them with --start and --duration",
     "audio_codec": "choose another --audio-codec, like aac, opus or flac",
     "drop_misfits": "leave such streams out with --drop-misfits, convert sound with --audio-codec",
-    "deinterlace": "deinterlace it with --deinterlace",
+    "deinterlace": "deinterlace it with --deinterlace, or with --bob for each field",
     "discard": "or discard it with --force",
     "raw": "or say what raw frames are with --raw",
     "cluster": "start one with 'ray start --head', or use --cluster local",

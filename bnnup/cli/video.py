@@ -87,7 +87,11 @@ def video(
         typer.Option(parser=_read_time, metavar="TIME", help="How much to take: 10, or 0:10."),
     ] = None,
     deinterlace: Annotated[
-        bool, typer.Option("--deinterlace", help="Deinterlace the film.")
+        bool, typer.Option("--deinterlace", help="Deinterlace: a picture of both fields.")
+    ] = False,
+    bob: Annotated[
+        bool,
+        typer.Option("--bob", help="Deinterlace: a picture of each field, 50 a second of 25."),
     ] = False,
     audio: Annotated[
         str | None,
@@ -138,7 +142,7 @@ def video(
         raise typer.BadParameter("films are files; 'bnnup pipe' enlarges frames between programs")
     size, scale = _read_film_size(factor, width, height, fit, scale_to)
     options = Options(
-        cut=Cut(start or 0.0, duration, deinterlace, pix_fmt),
+        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob),
         codec=codec,
         crf=crf,
         preset=preset,

@@ -39,6 +39,7 @@ LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG and JPEG
 UNKNOWN = 2  # matrix, primaries or transfer function: AVCOL_SPC_UNSPECIFIED and its like
 LINES_625, LINES_525 = 5, 6  # BT.601: AVCOL_SPC_BT470BG and SMPTE170M; so, too, for primaries
 HD = 1280, 576  # the width from which, and the height above which BT.709 is taken for granted
+TICKS = 10  # of a film's clock a frame must last for its fields to have times of their own
 LATE = Fraction(1)  # seconds by which a timestamp may fall back before a film is damaged
 
 
@@ -121,6 +122,12 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
         time_base, rate = stream.time_base, stream.average_rate or stream.guessed_rate
         if time_base is None or not rate:
             time_base, rate = time_base or Fraction(1, 25), rate or Fraction(25)
+        fields = 2 if cut.bob else 1
+        if cut.bob and 1 / rate / time_base < TICKS:
+            raise MediaError(
+                f"{path.suffix} has no times for single fields here; put the film into another "
+                "container first: ffmpeg -i IN -c copy OUT.mkv"
+            )
         seconds = _seconds(container, stream)
         wanted = max(min(seconds - cut.start, cut.duration or seconds), 0.0)
         moving = bool(container.format.flags & TS_DISCONT) and not keep_clock
@@ -137,12 +144,13 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             colors=colors,
             aspect=stream.sample_aspect_ratio or None,
             matrix=struct.unpack("=9i", matrix) if matrix else None,
-            rate=rate,
+            rate=fields * rate,
             time_base=time_base,
             begin=begin,
             origin=origin + Fraction(cut.start).limit_denominator(1_000_000),
             seconds=wanted,
-            frames=stream.frames if wanted == seconds and stream.frames else round(wanted * rate),
+            frames=fields
+            * (stream.frames if wanted == seconds and stream.frames else round(wanted * rate)),
             tags=tags,
         )
 

@@ -44,12 +44,16 @@ TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 
 @dataclass(frozen=True)
 class Cut:
-    """What of a film is wanted, in seconds from its beginning, and how it is to be read."""
+    """What of a film is wanted, in seconds from its beginning, and how it is to be read.
+
+    ``bob`` makes a picture of each field where ``deinterlace`` makes one of both.
+    """
 
     start: float = 0.0
     duration: float | None = None
     deinterlace: bool = False
     pix_fmt: str | None = None
+    bob: bool = False
 
     def is_early(self, seconds: float) -> bool:
         """Whether a moment of the film comes before the wanted part; some begin before 0."""
@@ -174,7 +178,7 @@ def decode(
         if not cut.deinterlace:
             yield frame
             continue
-        graph = graph or _deinterlacer(frame, fields)
+        graph = graph or _deinterlacer(frame, fields, cut)
         graph.vpush(frame)
         yield from _pull(graph)
 
@@ -230,8 +234,8 @@ def planar(frame: VideoFrame, cut: Cut, fields: str | None = None) -> VideoFrame
         ) from error
 
 
-def _deinterlacer(frame: VideoFrame, fields: str | None) -> Graph:
-    """A picture a frame, made of both fields where they differ in time; others untouched.
+def _deinterlacer(frame: VideoFrame, fields: str | None, cut: Cut) -> Graph:
+    """A picture a frame, or a field, where fields differ in time; other frames untouched.
 
     ``fields`` is the order of fields that all frames have.
     """
@@ -240,7 +244,7 @@ def _deinterlacer(frame: VideoFrame, fields: str | None) -> Graph:
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
     )
     which = f"parity={fields}:deint=all" if fields else "deint=interlaced"
-    bwdif = graph.add("bwdif", f"mode=send_frame:{which}")
+    bwdif = graph.add("bwdif", f"mode={'send_field' if cut.bob else 'send_frame'}:{which}")
     graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
     return graph
 

@@ -32,13 +32,14 @@ def plan_spans(film: Film, cut: Cut) -> Iterator[Span]:
     """
     number, count, begin, seek = 0, 0, None, None
     first = last = None  # decoding times of key frames
-    clock, seekable = -film.step, True
+    step = film.step * (2 if cut.bob else 1)  # of packets
+    clock, seekable = -step, True
     with opened(film.path) as container:
         stream = find_video(container, film.path)
         jump(container, stream, cut)
         for packet in read_any(container, [stream], Damage()):
             seekable = seekable and packet.pts is not None
-            clock = clock + film.step if packet.pts is None else packet.pts
+            clock = clock + step if packet.pts is None else packet.pts
             seconds = float(clock * film.time_base - film.begin)
             if cut.is_late(seconds) and seekable:
                 break
