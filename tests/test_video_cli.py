@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup
 
 from conftest import Run  # noqa: E402
 from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, planes, source, times  # noqa: E402
+from PIL import Image, ImageColor  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
@@ -365,6 +367,39 @@ def test_times_that_cannot_be_halved(run: Run, tiny: Path, tmp_path: Path) -> No
     done = run("video", before, "-m", tiny, "--bob")
     assert (done.code, made(tmp_path)) == (1, ["in.avi"])
     assert "-c copy OUT.mkv" in done.err
+
+
+# Animated pictures
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp"])
+def test_animated_pictures_become_films(
+    ending: str, run: Run, bicubic: Path, tmp_path: Path
+) -> None:
+    """Each shown when it was, in the colours that Pillow sees."""
+    colors = ["red", "lime", "blue", "white", "gray"]
+    pictures = [Image.new("RGB", (32, 18), color) for color in colors]
+    options = {"duration": [100, 50, 200, 100, 100], "lossless": True}
+    before = tmp_path / f"cat.{ending}"
+    pictures[0].save(before, save_all=True, append_images=pictures[1:], **options)
+    assert run("video", before, "-m", bicubic).code == 0
+    after = tmp_path / "cat_x2.mp4"
+    (film,) = ffprobe(after, "-show_streams")["streams"]
+    assert (film["width"], film["pix_fmt"]) == (64, "yuv420p")
+    base = Fraction(film["time_base"])
+    assert [round(1000 * t * base) for t in times(after)] == [0, 100, 150, 350, 450]
+    with av.open(str(after)) as container:
+        for frame, color in zip(container.decode(video=0), colors, strict=True):
+            seen = frame.to_ndarray(format="rgb24").mean((0, 1))
+            np.testing.assert_allclose(seen, ImageColor.getrgb(color), atol=30)
+
+
+def test_a_webp_that_is_damaged(run: Run, tiny: Path, tmp_path: Path) -> None:
+    before = tmp_path / "cat.webp"
+    before.write_bytes(b"RIFF\0\0\0\0WEBPVP8X")
+    done = run("video", before, "-m", tiny)
+    assert (done.code, done.err.count("\n"), made(tmp_path)) == (1, 1, ["cat.webp"])
+    assert "cannot be read" in done.err
 
 
 # Progress

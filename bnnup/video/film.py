@@ -26,6 +26,7 @@ from bnnup.video.read import (
     TS_DISCONT,
     Cut,
     Damage,
+    cut_of,
     decode,
     find_video,
     jump,
@@ -265,6 +266,7 @@ def survey(film: Film, cut: Cut) -> bool:
     times = []
     with opened(film.path) as container:
         stream = find_video(container, film.path, threads=False)
+        cut = cut_of(container, cut)
         jump(container, stream, cut)
         stream.codec_context.skip_frame = "NONKEY"
         for packet in read_any(container, [stream], Damage()):

@@ -12,6 +12,7 @@ from bnnup.folders.naming import name_apart
 from bnnup.folders.tasks import walk
 from bnnup.system import paths
 from bnnup.system.files import check_writable
+from bnnup.video import animation
 from bnnup.video.encoders import CODECS, codec_named
 
 ENDINGS = {
@@ -32,8 +33,12 @@ class Task:
 
 
 def ending_of(name: str, codec: str | None) -> str:
-    """The ending of a film's result: its own if the codec is at home there."""
+    """The ending of a film's result: its own if the codec is at home there.
+
+    Animated pictures become MP4, which is shown wherever they are.
+    """
     own = PurePosixPath(name).suffix
+    own = ".mp4" if own.lower() in animation.ENDINGS else own
     by_default = CODECS["vp9" if own.lower() == ".webm" else "x264"]
     containers = (by_default if codec is None else codec_named(codec)).containers
     return own if own.lower() in containers else containers[0]

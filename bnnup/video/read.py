@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
 from bnnup.system import paths
+from bnnup.video.animation import FORMATS, PIX_FMT, is_webp, to_apng
 
 # The same samples in another order.
 PLANAR = {
@@ -74,7 +75,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     # Playlists may name files, but not addresses in the network. genpts: AVI has
     # decoding times only.
     options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
-    with nullcontext(f"file:{path}") if paths.is_local(path) else path.open("rb") as file:
+    with _place(path) as file:
         try:
             container = av.open(file, "r", container_options=options, metadata_errors="replace")
         except av.FFmpegError as error:
@@ -83,6 +84,13 @@ def opened(path: Path) -> Iterator[InputContainer]:
             ) from error
         with container:
             yield container
+
+
+def _place(path: Path) -> AbstractContextManager[Any]:
+    """What libav reads a film from: a name, or a file."""
+    if is_webp(path):
+        return to_apng(path)
+    return nullcontext(f"file:{path}") if paths.is_local(path) else path.open("rb")
 
 
 def find_video(container: InputContainer, path: Path, *, threads: bool = True) -> VideoStream:
@@ -157,6 +165,7 @@ def decode(
     stream = find_video(container, path, threads=threads)
     begin = container.start_time or 0
     jump(container, stream, cut, seek)
+    cut = cut_of(container, cut)
     fields = find_fields(stream)
     graph: Graph | None = None
     for frame in _decode_packets(container, stream, damage):
@@ -181,6 +190,13 @@ def decode(
         graph = graph or _deinterlacer(frame, fields, cut)
         graph.vpush(frame)
         yield from _pull(graph)
+
+
+def cut_of(container: InputContainer, cut: Cut) -> Cut:
+    """The cut, with a format to convert to if it says none and pictures are R'G'B' by nature."""
+    if cut.pix_fmt is None and container.format.name in FORMATS:
+        return replace(cut, pix_fmt=PIX_FMT)
+    return cut
 
 
 def _decode_packets(
