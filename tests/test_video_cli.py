@@ -22,6 +22,7 @@ from bnnup.upscale.size import Size  # noqa: E402
 from bnnup.video import spans, transcode  # noqa: E402
 from bnnup.video.enlarge import enlarge_video  # noqa: E402
 from bnnup.video.naming import ending_of  # noqa: E402
+from bnnup.video.sequence import plain_name  # noqa: E402
 from bnnup.video.size import Exact, read_size, scale_for, sides  # noqa: E402
 
 pytestmark = needs_ffmpeg
@@ -400,6 +401,71 @@ def test_a_webp_that_is_damaged(run: Run, tiny: Path, tmp_path: Path) -> None:
     done = run("video", before, "-m", tiny)
     assert (done.code, done.err.count("\n"), made(tmp_path)) == (1, 1, ["cat.webp"])
     assert "cannot be read" in done.err
+
+
+# Numbered pictures
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """A folder with r_0998.png to r_1002.png: libav by itself looks for 0 to 4."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(998, 1003):
+        grey = 40 * (number - 997)
+        Image.new("RGB", (32, 18), (grey, grey, grey)).save(folder / f"r_{number:04}.png")
+    return folder
+
+
+def test_numbered_pictures_become_a_film(run: Run, bicubic: Path, frames: Path) -> None:
+    assert run("video", frames / "r_%04d.png", "-m", bicubic, "--rate", "10").code == 0
+    after = frames / "r_x2.mp4"
+    (film,) = ffprobe(after, "-show_streams")["streams"]
+    assert (film["r_frame_rate"], film["nb_frames"]) == ("10/1", "5")
+    assert (film["width"], film["pix_fmt"]) == (64, "yuv420p")
+    base = Fraction(film["time_base"])
+    assert [t * base * 10 for t in times(after)] == [0, 1, 2, 3, 4]
+    with av.open(str(after)) as container:
+        greys = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
+    np.testing.assert_allclose(greys, [40, 80, 120, 160, 200], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [("shots/a-%04d.png", "a.png"), ("shots/%d.png", "shots.png"), ("shots/%03d_b.png", "b.png")],
+)
+def test_results_of_numbered_pictures_have_no_number(pattern: str, name: str) -> None:
+    assert plain_name(Path(pattern)).name == name
+
+
+def test_numbered_pictures_in_part(run: Run, bicubic: Path, frames: Path) -> None:
+    part = ["--rate", "24000/1001", "--start", "0.04", "--duration", "0.08"]
+    assert run("video", frames / "r_%04d.png", "-m", bicubic, *part).code == 0
+    with av.open(str(frames / "r_x2.mp4")) as container:
+        greys = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
+        assert container.streams.video[0].average_rate == Fraction(24000, 1001)
+    np.testing.assert_allclose(greys, [80, 120], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options", "message"),
+    [
+        ("r_%04d.png", [], "r_1000.png is missing"),
+        ("x_%04d.png", [], "no pictures"),
+        ("r_%05d.png", [], "no pictures"),
+        ("r_0998.png", ["--rate", 24], "rate of its own"),
+        ("r_%04d.png", ["--rate", "fast"], "no rate"),
+        ("r_%04d.png", ["-o", "%d.png"], "bnnup upscale"),
+    ],
+)
+def test_numbered_pictures_that_are_none(
+    pattern: str, options, message: str, run: Run, tiny: Path, frames: Path
+) -> None:
+    (frames / "r_1000.png").unlink()
+    done = run("video", frames / pattern, "-m", tiny, *options)
+    assert done.code != 0
+    assert re.search(message, " ".join(done.err.replace("│", "").split()))
+    assert not list(frames.glob("*.mp4*"))
 
 
 # Progress

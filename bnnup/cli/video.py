@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -41,12 +42,28 @@ def _read_time(text: str) -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
+def _read_rate(text: str) -> Fraction:
+    """ "24", "23.976" or "24000/1001"."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise typer.BadParameter(f"{text!r} is no rate; try 24, or 24000/1001") from error
+    if not 0 < rate <= 1000:
+        raise typer.BadParameter("rates are numbers above 0, up to 1000 frames a second")
+    return rate.limit_denominator(1001)
+
+
 def _complete_codec(beginning: str) -> list[str]:
     return [name for name in CODECS if name.startswith(beginning)]
 
 
 def video(
-    sources: Annotated[list[str], typer.Argument(metavar="IN…", help="Films, or folders of them.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN…", help="Films, folders of them, or numbered pictures: frames/%05d.png."
+        ),
+    ],
     output: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +102,14 @@ def video(
     duration: Annotated[
         float | None,
         typer.Option(parser=_read_time, metavar="TIME", help="How much to take: 10, or 0:10."),
+    ] = None,
+    rate: Annotated[
+        Fraction | None,
+        typer.Option(
+            parser=_read_rate,
+            metavar="RATE",
+            help="Of numbered pictures: 25 (default), 24000/1001.",
+        ),
     ] = None,
     deinterlace: Annotated[
         bool, typer.Option("--deinterlace", help="Deinterlace: a picture of both fields.")
@@ -140,9 +165,14 @@ def video(
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     if PIPE in sources or output == PIPE:
         raise typer.BadParameter("films are files; 'bnnup pipe' enlarges frames between programs")
+    if output is not None and "%" in output.rpartition("/")[2]:
+        raise typer.BadParameter(
+            "a film becomes one file; 'ffmpeg -i FILM frames/%05d.png' makes pictures of it, and "
+            "'bnnup upscale' enlarges pictures"
+        )
     size, scale = _read_film_size(factor, width, height, fit, scale_to)
     options = Options(
-        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob),
+        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob, rate),
         codec=codec,
         crf=crf,
         preset=preset,
@@ -158,7 +188,7 @@ def video(
         force=force,
         workers=_choose_workers(cluster, threads),
     )
-    places = [cast(Path, find(source, cluster)) for source in sources]
+    places = [_find(source, cluster) for source in sources]
     with failing_as_json(sources[0], as_json):
         tasks = _find_tasks(
             places,
@@ -171,6 +201,14 @@ def video(
             force=force,
         )
         _enlarge(batch, tasks, as_json=as_json)
+
+
+def _find(source: str, cluster: str | None) -> Path:
+    from bnnup.system import paths
+    from bnnup.video.sequence import is_sequence
+
+    place = paths.to_path(source)
+    return place if is_sequence(place) else cast(Path, find(source, cluster))
 
 
 def _read_list(text: str | None) -> tuple[str, ...] | None:

@@ -23,6 +23,7 @@ from bnnup.video.codec import Encoding
 from bnnup.video.film import Film
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder
+from bnnup.video.sequence import identity, is_sequence
 from bnnup.video.spans import Span
 from bnnup.video.transcode import Progress, Work
 
@@ -61,7 +62,7 @@ def over_cluster(
         threads=threads,
         memory=upscaler.memory,
         film=replace(film, path=paths.to_path(paths.absolute(film.path))),
-        size=film.path.stat().st_size,
+        size=identity(film.path)[0],
         encoding=encoding,
         cut=cut,
         folder=paths.to_path(paths.absolute(folder.path)),
@@ -76,9 +77,9 @@ class FilmWorker:
 
     def __init__(self, job: Job) -> None:
         here, path = socket.gethostname(), job.film.path
-        check_visible(str(path.parent), path.name)
+        check_visible(str(path.parent), "" if is_sequence(path) else path.name)
         check_visible(str(job.folder), WorkFolder.DESCRIPTION)
-        if path.stat().st_size != job.size:
+        if identity(path)[0] != job.size:
             raise ClusterError(f"on {here}, {path} is another file: mount the same one there")
         if av.__version__ != job.libav:
             raise ClusterError(

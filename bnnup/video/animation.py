@@ -10,8 +10,8 @@ from bnnup.errors import MediaError, reason
 from bnnup.system import paths
 
 FORMATS = ("gif", "apng")  # libav's names
-ENDINGS = (".gif", ".apng", ".png", ".webp")
 PIX_FMT = "yuv420p"  # what R'G'B' becomes, if nothing is said: every player shows it
+DEEP_PIX_FMT = "yuv420p10le"  # of more than 8 bits
 
 
 def is_webp(path: Path) -> bool:

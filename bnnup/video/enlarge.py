@@ -30,6 +30,7 @@ from bnnup.video.film import Film, probe
 from bnnup.video.mux import Fit, muxer, wants_global_header
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder, unfinished
+from bnnup.video.sequence import identity
 from bnnup.video.size import Exact, FilmSize, scale_for, sides
 from bnnup.video.spans import Span, plan_spans
 from bnnup.video.streams import Choice
@@ -226,11 +227,11 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
 
 def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any]:
     """All that the encoded pictures depend on."""
-    stat = film.path.stat()
+    size, changed = identity(film.path)
     return {
         "bnnup": __version__,
         "libav": {name: list(version) for name, version in av.library_versions.items()},
-        "source": [paths.absolute(film.path), stat.st_size, str(stat.st_mtime)],
+        "source": [paths.absolute(film.path), size, str(changed)],
         "model": _fingerprint(upscaler.model),
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         # Not what concerns the other streams only.

@@ -34,6 +34,7 @@ from bnnup.video.read import (
     planar,
     read_any,
 )
+from bnnup.video.sequence import FORMAT
 
 # libav's numbers
 LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG and JPEG
@@ -130,6 +131,11 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
                 "container first: ffmpeg -i IN -c copy OUT.mkv"
             )
         seconds = _seconds(container, stream)
+        if cut.rate is not None:
+            if container.format.name != FORMAT:
+                raise MediaError(f"{path} has a frame rate of its own")
+            seconds *= float(rate / cut.rate)
+            time_base, rate = 1 / cut.rate, cut.rate
         wanted = max(min(seconds - cut.start, cut.duration or seconds), 0.0)
         moving = bool(container.format.flags & TS_DISCONT) and not keep_clock
         origin = begin if moving or cut.start else Fraction(0)
@@ -271,7 +277,7 @@ def survey(film: Film, cut: Cut) -> bool:
         stream.codec_context.skip_frame = "NONKEY"
         for packet in read_any(container, [stream], Damage()):
             if packet.pts is not None and not cut.contains(
-                float(packet.pts * packet.time_base - film.begin)
+                float(packet.pts * film.time_base - film.begin)
             ):
                 continue
             times += [] if packet.pts is None else [packet.pts]

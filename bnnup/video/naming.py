@@ -10,10 +10,11 @@ from bnnup.errors import MediaError
 from bnnup.folders.named import folder_named, name_result
 from bnnup.folders.naming import name_apart
 from bnnup.folders.tasks import walk
+from bnnup.pictures import formats
 from bnnup.system import paths
 from bnnup.system.files import check_writable
-from bnnup.video import animation
 from bnnup.video.encoders import CODECS, codec_named
+from bnnup.video.sequence import is_sequence, plain_name
 
 ENDINGS = {
     *(".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mts", ".ts", ".webm"),
@@ -35,10 +36,10 @@ class Task:
 def ending_of(name: str, codec: str | None) -> str:
     """The ending of a film's result: its own if the codec is at home there.
 
-    Animated pictures become MP4, which is shown wherever they are.
+    Pictures, animated or numbered, become MP4, which is shown wherever they are.
     """
     own = PurePosixPath(name).suffix
-    own = ".mp4" if own.lower() in animation.ENDINGS else own
+    own = ".mp4" if own.lower() in formats.endings() else own
     by_default = CODECS["vp9" if own.lower() == ".webm" else "x264"]
     containers = (by_default if codec is None else codec_named(codec)).containers
     return own if own.lower() in containers else containers[0]
@@ -68,7 +69,8 @@ def name_films(
         if output is not None and folder is None:
             target = paths.to_path(output)
         else:
-            target = name_result(source, folder, label, ending_of(source.name, codec))
+            named = plain_name(source) if is_sequence(source) else source
+            target = name_result(named, folder, label, ending_of(source.name, codec))
         check_target(source, target, force=force or several)
         if target in [task.target for task in tasks]:
             raise MediaError(f"two results would be {target}; give them folders of their own")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
 from bnnup.system import paths
-from bnnup.video.animation import FORMATS, PIX_FMT, is_webp, to_apng
+from bnnup.video.animation import DEEP_PIX_FMT, FORMATS, PIX_FMT, is_webp, to_apng
+from bnnup.video.sequence import FORMAT, RATE, first_number, is_sequence
 
 # The same samples in another order.
 PLANAR = {
@@ -47,7 +49,8 @@ TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 class Cut:
     """What of a film is wanted, in seconds from its beginning, and how it is to be read.
 
-    ``bob`` makes a picture of each field where ``deinterlace`` makes one of both.
+    ``bob`` makes a picture of each field where ``deinterlace`` makes one of both. ``rate`` is
+    in frames a second, of numbered pictures, which have none.
     """
 
     start: float = 0.0
@@ -55,6 +58,7 @@ class Cut:
     deinterlace: bool = False
     pix_fmt: str | None = None
     bob: bool = False
+    rate: Fraction | None = None
 
     def is_early(self, seconds: float) -> bool:
         """Whether a moment of the film comes before the wanted part; some begin before 0."""
@@ -75,9 +79,15 @@ def opened(path: Path) -> Iterator[InputContainer]:
     # Playlists may name files, but not addresses in the network. genpts: AVI has
     # decoding times only.
     options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
+    form = None
+    if is_sequence(path):
+        form = FORMAT
+        options |= {"start_number": str(first_number(path)), "framerate": str(RATE)}
     with _place(path) as file:
         try:
-            container = av.open(file, "r", container_options=options, metadata_errors="replace")
+            container = av.open(
+                file, "r", form, container_options=options, metadata_errors="replace"
+            )
         except av.FFmpegError as error:
             raise MediaError(
                 f"{path} cannot be read as video: {error.strerror}; is it complete?"
@@ -88,7 +98,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 def _place(path: Path) -> AbstractContextManager[Any]:
     """What libav reads a film from: a name, or a file."""
-    if is_webp(path):
+    if not is_sequence(path) and is_webp(path):
         return to_apng(path)
     return nullcontext(f"file:{path}") if paths.is_local(path) else path.open("rb")
 
@@ -121,7 +131,8 @@ def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | N
     with suppress(av.FFmpegError):
         if seek is not None:
             container.seek(seek, stream=stream)
-        elif cut.start and not container.format.flags & TS_DISCONT:  # which finds no key frames
+        elif cut.start and not cut.rate and not container.format.flags & TS_DISCONT:
+            # In transport streams, that finds no key frames.
             container.seek((container.start_time or 0) + int(cut.start * av.time_base))
 
 
@@ -168,7 +179,7 @@ def decode(
     cut = cut_of(container, cut)
     fields = find_fields(stream)
     graph: Graph | None = None
-    for frame in _decode_packets(container, stream, damage):
+    for frame in _decode_packets(container, stream, cut, damage):
         if frame is None:
             if graph is not None:
                 graph.vpush(None)
@@ -194,13 +205,16 @@ def decode(
 
 def cut_of(container: InputContainer, cut: Cut) -> Cut:
     """The cut, with a format to convert to if it says none and pictures are R'G'B' by nature."""
-    if cut.pix_fmt is None and container.format.name in FORMATS:
-        return replace(cut, pix_fmt=PIX_FMT)
-    return cut
+    if cut.pix_fmt is not None or container.format.name not in (*FORMATS, FORMAT):
+        return cut
+    own = container.streams.video[0].codec_context.format
+    if own is None or not (own.is_rgb or own.has_palette):
+        return cut
+    return replace(cut, pix_fmt=DEEP_PIX_FMT if own.components[0].bits > 8 else PIX_FMT)
 
 
 def _decode_packets(
-    container: InputContainer, stream: VideoStream, damage: Damage
+    container: InputContainer, stream: VideoStream, cut: Cut, damage: Damage
 ) -> Iterator[VideoFrame | None]:
     """Frames, then None. Damaged packets are counted and left out, as players do."""
     for packet in chain(read_any(container, [stream], damage), [None]):
@@ -208,6 +222,8 @@ def _decode_packets(
             for frame in stream.decode(packet):
                 if frame.time_base is None and stream.time_base is not None:
                     frame.time_base = stream.time_base
+                if cut.rate is not None:
+                    frame.time_base = 1 / cut.rate
                 yield frame
         except av.EOFError:
             pass

@@ -218,7 +218,10 @@ class WorkFolder:
 
         Another job's work is MediaError, unless ``discard``.
         """
-        text, description = json.dumps(job, indent=1, sort_keys=True), self.path / self.DESCRIPTION
+        text, description = (
+            json.dumps(job, indent=1, sort_keys=True, default=str),
+            self.path / self.DESCRIPTION,
+        )
         self._make()
         if not paths.exists(description) and self._files():
             raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
