@@ -135,6 +135,13 @@ def test_a_folder_without_films(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert ".mkv" in done.err
 
 
+def test_a_folder_does_not_become_a_file(run: Run, films: Path, tiny: Path) -> None:
+    done = run("video", films / "more", "-m", tiny, "-o", films / "notes.txt")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "cannot be made" in done.err
+    assert (films / "notes.txt").read_text() == "no film"
+
+
 def test_frames_between_programs_are_for_pipe(run: Run) -> None:
     done = run("video", "-")
     assert done.code == 2
@@ -164,6 +171,16 @@ def test_sizes(options, size, run: Run, short: Path, model_files: Path, tmp_path
     model = model_files / f"{models[3 if max(size) > 128 else 2]}.safetensors"
     assert run("video", short, "-o", after, "-m", model, *options).code == 0
     assert size_of(after) == size
+
+
+def test_more_than_networks_can(run: Run, short: Path, model_files: Path, tmp_path: Path) -> None:
+    after = tmp_path / "out.mkv"
+    done = run(
+        "video", short, "-o", after, "-m", model_files / "tiny-x4.safetensors", "--width", 320
+    )
+    assert done.code == 0
+    assert "interpolation did the rest" in done.err
+    assert size_of(after) == (320, 180)
 
 
 def test_a_box_is_for_what_is_seen(run: Run, short: Path, tiny: Path, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-from bnnup.errors import BnnupError, FullError, MediaError
+from bnnup.errors import BnnupError, FullError, MediaError, reason
 from bnnup.system import paths
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video.enlarge import (
@@ -65,8 +66,7 @@ class Batch:
                 raise MediaError(task.problem)
             if paths.exists(target) and not self._force:
                 return Outcome(task)
-            if paths.is_local(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             scale = self._scale or choose_scale(source, self._options)
             result = enlarge_video(
                 self._load(scale),
@@ -82,3 +82,13 @@ class Batch:
         except BnnupError as error:
             return Outcome(task, error=error)
         return Outcome(task, result)
+
+
+def _make_folder(path: Path) -> None:
+    if paths.is_local(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MediaError(
+                f"the folder {path} cannot be made: {reason(error)}", hint="output"
+            ) from error

@@ -20,6 +20,7 @@ import av
 from bnnup import __version__
 from bnnup.errors import FullError, MediaError
 from bnnup.model.file import Model
+from bnnup.model.zoo import SCALES
 from bnnup.system import paths
 from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
@@ -158,6 +159,8 @@ def find_flaws(film: Film, encoding: Encoding, folder: WorkFolder) -> list[str]:
             f"pictures end at {end:.1f} s, though the header promises {expected:.1f} s: "
             "the input may have been cut"
         )
+    if encoding.width > SCALES[-1] * film.width or encoding.height > SCALES[-1] * film.height:
+        found.append(f"networks enlarge {SCALES[-1]} times; interpolation did the rest")
     if film.colors.mastering and encoding.codec.params is None:
         found.append(f"{encoding.codec.encoder} cannot carry HDR mastering metadata")
     return found
