@@ -17,9 +17,10 @@ from conftest import Run  # noqa: E402
 from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, planes, source, times  # noqa: E402
 from PIL import Image, ImageColor  # noqa: E402
 
+from bnnup import cli  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
-from bnnup.video import spans, transcode  # noqa: E402
+from bnnup.video import encoders, spans, transcode  # noqa: E402
 from bnnup.video.enlarge import enlarge_video  # noqa: E402
 from bnnup.video.naming import ending_of  # noqa: E402
 from bnnup.video.sequence import plain_name  # noqa: E402
@@ -298,6 +299,11 @@ def test_prores(pix_fmt, profile, decoded, run: Run, tiny: Path, tmp_path: Path)
     assert (film["codec_name"], film["profile"]) == ("prores", profile)
     assert film["pix_fmt"] == decoded  # 4444 always to 12 bits
     assert (film["width"], film["height"], film["nb_frames"]) == (128, 72, "2")
+
+
+def test_the_shell_completes_codecs() -> None:
+    assert cli.video._complete_codec("") == list(encoders.CODECS)
+    assert cli.video._complete_codec("x2") == ["x264", "x265"]
 
 
 @pytest.mark.parametrize(
