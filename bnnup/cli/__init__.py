@@ -16,7 +16,7 @@ import typer
 
 from bnnup import __version__
 from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, train, upscale, video
-from bnnup.cli.output import with_hint
+from bnnup.cli.output import print_everywhere, with_hint
 from bnnup.errors import BnnupError, reason
 
 INTERRUPTED = 130  # exit code after Ctrl-C
@@ -115,6 +115,7 @@ def _hush_libraries() -> None:
 def main() -> None:
     """Runs the command line. A user's mistake is one red line and exit code 1."""
     _open_closed_streams()
+    print_everywhere()
     _end_tidily_by_signals()
     debug = bool(os.environ.get("BNNUP_DEBUG"))
     if not (debug or sys.warnoptions):

@@ -1,6 +1,14 @@
 """What the command line says to people: on standard error, in its own words."""
 
+import codecs
+import sys
+import unicodedata
+from io import TextIOWrapper
+
 import typer
+
+# Signs of ours that the oldest consoles lack, and what stands for them there.
+PLAIN = {"×": "x", "−": "-", "–": "-", "…": "...", "→": "->", "≥": ">=", "≤": "<=", "’": "'"}
 
 # How the options that errors hint at are given here.
 HINTS = {
@@ -27,6 +35,22 @@ HINTS = {
     "raw": "or say what raw frames are with --raw",
     "cluster": "start one with 'ray start --head', or use --cluster local",
 }
+
+
+def print_everywhere() -> None:
+    """Standard output takes any text, in the letters that its encoding has."""
+    codecs.register_error("plain", _plain)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Letters without their accents, for codecs; ? where there is none."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    bare = (PLAIN.get(sign, unicodedata.normalize("NFKD", sign)[0]) for sign in text)
+    return "".join(sign if sign.isascii() else "?" for sign in bare), error.end
 
 
 def with_hint(text: str, hint: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,14 @@ from typing import IO
 from bnnup.errors import MediaError, reason
 from bnnup.system import paths
 
+WINDOWS = os.name == "nt"
 LONGEST_NAME = 255  # bytes, on the file systems that there are
+TRIES, PAUSE = 20, 0.05  # seconds
+# What Windows takes for a device, whatever ending follows, and the signs that no name there has.
+DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"
+}
+NO_LETTERS = '<>:"|?*'
 
 
 @contextmanager
@@ -29,10 +37,23 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
         if token:
             temporary.unlink(missing_ok=True)
         yield temporary
-        temporary.replace(path)
+        _move(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _move(file: Path, path: Path) -> None:
+    """Over ``path``, which on Windows must wait until nobody has it open.
+
+    Virus scanners and indexers look into each new file for a moment.
+    """
+    for _ in range(TRIES if WINDOWS else 0):
+        with suppress(PermissionError):
+            file.replace(path)
+            return
+        time.sleep(PAUSE)
+    file.replace(path)
 
 
 def temporary_for(path: Path, token: str) -> Path:
@@ -47,6 +68,8 @@ def check_writable(path: Path, *, force: bool) -> None:
     if paths.is_folder(path):
         raise MediaError(f"{path} is a folder; name a file")
     if paths.is_local(path):
+        if WINDOWS and not is_name_on_windows(path.name):
+            raise MediaError(f"Windows knows no file by the name {path.name}", hint="output")
         if _is_special(path):
             if not os.access(path, os.W_OK):
                 raise MediaError(f"{path} cannot be written to")
@@ -62,6 +85,16 @@ def check_writable(path: Path, *, force: bool) -> None:
         raise MediaError(f"the folder {path.parent} cannot be written to")
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise MediaError(f"{path.name} is too long a name", hint="output")
+
+
+def is_name_on_windows(name: str) -> bool:
+    """Whether a file there can have this name, and keeps it."""
+    stem = name.partition(".")[0].rstrip(" ").upper()
+    return not (
+        stem in DEVICES
+        or name.endswith((".", " "))
+        or any(letter in NO_LETTERS or letter < " " for letter in name)
+    )
 
 
 def _followed(path: Path) -> Path:

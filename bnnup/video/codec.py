@@ -3,11 +3,9 @@
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
-from pathlib import Path
 
 import av
 import av.logging
@@ -15,6 +13,7 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
 from bnnup.errors import MediaError
+from bnnup.system.cpu import has_avx512
 from bnnup.video.encoders import Codec
 from bnnup.video.film import Colors
 
@@ -57,7 +56,7 @@ class Encoding:
         context.color_trc = self.colors.transfer
         context.color_range = self.colors.range
         context.options = dict(self.options)
-        if self.codec.encoder == "libx264" and _has_avx512():
+        if self.codec.encoder == "libx264" and has_avx512():
             params = context.options.get("x264-params")
             context.options |= {"x264-params": f"{params}:{TAME}" if params else TAME}
         if self.global_header:
@@ -92,13 +91,6 @@ def _listening() -> Iterator[list[tuple[int, str, str]]]:
             yield said
     finally:
         av.logging.set_level(level)
-
-
-@cache
-def _has_avx512() -> bool:
-    with suppress(OSError):
-        return "avx512bw" in Path("/proc/cpuinfo").read_text()
-    return False
 
 
 def choose_options(
