@@ -24,6 +24,7 @@ ORDER = (
     "video",
     "cluster",
     "publish",
+    "web",
     "nn",
     "train",
     "cli",

@@ -14,6 +14,7 @@ from PIL import Image
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = ("s3://", "owner/repo", "Set5/HR", "run/", "pictures/")  # not on this machine
+ENDLESS = ("bnnup web",)
 FFMPEG = shutil.which("ffmpeg")
 
 
@@ -27,7 +28,9 @@ def commands() -> list[str]:
     return [
         line
         for line in uses
-        if "bnnup " in line and "pip install" not in line and not any(x in line for x in ELSEWHERE)
+        if "bnnup " in line
+        and "pip install" not in line
+        and not any(x in line for x in ELSEWHERE + ENDLESS)
     ]
 
 

@@ -26,6 +26,7 @@ from bnnup.model.program import Program
 from bnnup.pictures.read import read_picture
 from bnnup.pixels import bicubic
 from bnnup.pixels.color import MERGING
+from bnnup.upscale.choice import choose_model
 from bnnup.upscale.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
@@ -111,9 +112,18 @@ class Page:
             self.tab.click(button)
         return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
-    def enlarge(self, file: Path, scale: int = 2, format: str = "png") -> bytes:
+    def enlarge(
+        self,
+        file: Path,
+        scale: int = 2,
+        format: str = "png",
+        network: str = "edsr-small",
+        condition: str = "clean",
+    ) -> bytes:
         self.set("scale", str(scale))
         self.set("format", format)
+        self.set("network", network)
+        self.set("condition", condition)
         self.choose(file)
         self.wait()
         name, content = self.save()
@@ -213,8 +223,7 @@ def test_tiles_and_workers_leave_no_trace(
     smooth = np.random.default_rng(1).integers(0, 256, (30, 25, 3), np.uint8)
     source = tmp_path / "tall.png"
     Image.fromarray(smooth).resize((70, 700), Image.Resampling.BICUBIC).save(source)
-    page.set("network", network)
-    enlarged = pixels_of(page.enlarge(source, 3), tmp_path / "saved.png")
+    enlarged = pixels_of(page.enlarge(source, 3, network=network), tmp_path / "saved.png")
     expected = load(network, scale=3).enlarge(np.asarray(Image.open(source)))
     np.testing.assert_array_equal(enlarged, expected)
 
@@ -291,6 +300,58 @@ def test_profile_and_orientation_are_kept(
         assert [round(density) for density in saved.info["dpi"]] == [300, 300]
     off = np.abs(np.asarray(saved.convert("RGB"), int) - upscaler.enlarge(pixels))
     assert off.mean() < (1 if format == "png" else 8)  # decoders of JPEG differ a little
+
+
+def make_kind(kind: str, path: Path) -> Path:
+    """A picture of 90 by 70 pixels, damaged in some way or clean."""
+    rng = np.random.default_rng(5)
+    coarse = Image.fromarray(rng.integers(40, 215, (8, 10, 3), np.uint8))
+    image = coarse.resize((90, 70), Image.Resampling.BICUBIC)
+    format, _, detail = kind.partition(" ")
+    if detail == "noisy":
+        noisy = np.asarray(image) + rng.normal(0, 8, (70, 90, 3))
+        image = Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
+    path = path.with_suffix(f".{format.lower()}")
+    options = {"quality": int(detail)} if detail.isdecimal() else {}
+    image.save(path, lossless=detail == "lossless", **options)
+    return path
+
+
+DAMAGE = ["PNG", "PNG noisy", "JPEG 100", "JPEG 90", "JPEG 89", "JPEG 40"]
+DAMAGE += ["WebP 95", "WebP lossless", "AVIF 90"]
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_network_is_chosen_as_on_the_command_line(kind: str, page: Page, tmp_path: Path) -> None:
+    source = make_kind(kind, tmp_path / "picture")
+    expected = choose_model(read_picture(source), 2)
+    page.set("network", "edsr")
+    page.choose(source)
+    page.wait()
+    told = page.tab.inner_text("#choice")
+    assert told.startswith(f"{expected.reason}: ")
+    assert told.endswith(f" by {expected.model}")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_damaged_pictures_are_enlarged_as_on_the_command_line(
+    scale: int, page: Page, tmp_path: Path
+) -> None:
+    source = make_kind("PNG noisy", tmp_path / "picture")
+    content = page.enlarge(source, scale, network="edsr", condition="auto")
+    enlarged = pixels_of(content, tmp_path / "saved.png")
+    picture = read_picture(source)
+    expected = load(choose_model(picture, scale).model, scale=scale).enlarge(picture.pixels)
+    np.testing.assert_array_equal(enlarged, expected)
+
+
+def test_the_choice_can_be_overruled(page: Page, tmp_path: Path) -> None:
+    page.choose(make_kind("PNG noisy", tmp_path / "picture"))
+    page.wait()
+    page.set("condition", "clean")
+    page.tab.wait_for_selector("#choice:has-text('enlarged by edsr-small')")
+    page.wait()
+    assert page.tab.inner_text("#choice") == "enlarged by edsr-small"
 
 
 def test_several_become_one_zip(page: Page, tmp_path: Path) -> None:

@@ -15,7 +15,19 @@ from typing import Annotated
 import typer
 
 from bnnup import __version__
-from bnnup.cli import benchmark, compare, info, models, pipe, publish, queue, train, upscale, video
+from bnnup.cli import (
+    benchmark,
+    compare,
+    info,
+    models,
+    pipe,
+    publish,
+    queue,
+    train,
+    upscale,
+    video,
+    web,
+)
 from bnnup.cli.output import print_everywhere, with_hint
 from bnnup.errors import BnnupError, reason
 
@@ -32,6 +44,7 @@ for command in (
     upscale.upscale,
     video.video,
     pipe.pipe,
+    web.web,
     compare.compare,
     benchmark.benchmark,
     train.train,

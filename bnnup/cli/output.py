@@ -33,6 +33,7 @@ HINTS = {
     "deinterlace": "deinterlace it with --deinterlace, or with --bob for each field",
     "discard": "or discard it with --force",
     "raw": "or say what raw frames are with --raw",
+    "port": "choose another with --port",
     "cluster": "start one with 'ray start --head', or use --cluster local",
 }
 

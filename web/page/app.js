@@ -1,5 +1,6 @@
 // The page: pictures come in, are enlarged one after the other, are looked at and saved.
 
+import { chooseNetwork } from "./choice.js";
 import { Cancelled, Crew, prepare } from "./crew.js";
 import { engineFile, isQuick } from "./engine.js";
 import { showEntry, showFacts } from "./entries.js";
@@ -81,12 +82,13 @@ async function work() {
 }
 
 async function enlarge(item) {
-  const { network, scale, fast } = settings();
+  const { network: wanted, scale, fast, condition } = settings();
   item.state = "running";
   Object.assign(item, { error: "", progress: 0, result: null, blob: null, saved: false });
   refresh();
   try {
     item.picture ??= await readPicture(item.file);
+    item.choice = chooseNetwork(item.picture, wanted, scale, condition);
     showIf(item);
     checkRoom(item.picture, Number(scale));
     await makeRoom(item, Number(scale));
@@ -97,6 +99,7 @@ async function enlarge(item) {
       item.left = (gone / done) * (all - done);
       refresh();
     };
+    const { network } = item.choice;
     const result = await crew.enlarge(item.picture, network, Number(scale), { fast, progress });
     finish(item, result, Number(scale), (performance.now() - began) / 1000);
   } catch (error) {
@@ -207,10 +210,18 @@ function refresh() {
   $("folder").hidden = !("showDirectoryPicker" in window);
   for (const item of items) showEntry(item, {}, item === selected);
   showFacts(selected);
+  $("choice").textContent = choiceInWords(selected);
   const reason = selected?.result?.strips && whyNot(selected.result, settings().format);
   $("note").textContent = reason ? `${reason}; it will be a PNG.` : "";
   $("note").hidden = !reason;
   showProgress(selected);
+}
+
+function choiceInWords(item) {
+  if (!item?.choice) return "Damaged: JPEG of low quality, noise. Automatic looks at each picture.";
+  const { network, reason, real } = item.choice;
+  const kind = real ? "restored and enlarged" : "enlarged";
+  return `${reason ? `${reason}: ` : ""}${kind} by ${network}`;
 }
 
 function showProgress(item) {

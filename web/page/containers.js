@@ -4,13 +4,15 @@
 import { ascii, join, toAscii, uint16, uint32, view } from "./bytes.js";
 
 const EXIF = "Exif\0\0", XMP = "http://ns.adobe.com/xap/1.0/\0", ICC = "ICC_PROFILE\0";
+// Sum of the Independent JPEG Group's table for luma, quality 50, in ITU-T T.81, annex K.
+const STANDARD_SUM = 3688;
 const LONGEST = 65533 - ICC.length - 2; // bytes of a profile in one segment
 const [ALPHA_BIT, EXIF_BIT, XMP_BIT, ICC_BIT] = [0x10, 0x08, 0x04, 0x20];
 
 export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8;
 export const isWebp = (bytes) => ascii(bytes, 0, 4) === "RIFF" && ascii(bytes, 8, 4) === "WEBP";
 
-/** The bytes of a JPEG to { width, height, channels, bare, info }; bare: the bytes without info. */
+/** The bytes of a JPEG to { width, height, channels, bare, info, loss }; bare: without info. */
 export function readJpeg(bytes) {
   const numbers = view(bytes);
   const found = { info: {}, bare: [bytes.subarray(0, 2)] };
@@ -36,6 +38,7 @@ function readSegment(marker, content, found, profile) {
   else if (marker === 0xe2 && starts(ICC)) profile[content[ICC.length] - 1] = content.slice(ICC.length + 2);
   else {
     if (marker === 0xe0 && starts("JFIF\0")) found.info.dpi = density(content);
+    if (marker === 0xdb) found.loss = lossOf(content) ?? found.loss;
     if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
       found.height = view(content).getUint16(1);
       found.width = view(content).getUint16(3);
@@ -46,10 +49,40 @@ function readSegment(marker, content, found, profile) {
   return true;
 }
 
+// What quantization tables tell of the quality, as in bnnup.pictures.loss; undefined without the
+// first of them.
+function lossOf(content) {
+  for (let at = 0; at < content.length; ) {
+    const bytes = content[at] >> 4 ? 2 : 1;
+    if ((content[at] & 15) === 0) {
+      const table = view(content.slice(at + 1, at + 1 + 64 * bytes));
+      const entry = (i) => (bytes === 2 ? table.getUint16(2 * i) : table.getUint8(i));
+      return { kind: "JPEG", quality: qualityOf(Array.from({ length: 64 }, (_, i) => entry(i))) };
+    }
+    at += 1 + 64 * bytes;
+  }
+  return undefined;
+}
+
+function qualityOf(table) {
+  const percent = (100 * table.reduce((a, b) => a + b)) / STANDARD_SUM;
+  const quality = percent <= 100 ? (200 - percent) / 2 : 5000 / percent;
+  return Math.min(Math.max(Math.floor(quality + 0.5), 1), 100);
+}
+
 function density(content) {
   const unit = { 1: 1, 2: 2.54 }[content[7]];
   const [x, y] = [view(content).getUint16(8), view(content).getUint16(10)];
   return unit && x && y ? [x * unit, y * unit] : undefined;
+}
+
+/** What a file of another kind lost, as far as its first bytes tell; undefined if nothing. */
+export function lossOfOther(bytes) {
+  const brand = ascii(bytes, 4, 4) === "ftyp" ? ascii(bytes, 8, 4) : "";
+  if (["avif", "avis"].includes(brand)) return { kind: "AVIF" };
+  if (brand) return { kind: "HEIF" };
+  const jxl = (bytes[0] === 0xff && bytes[1] === 0x0a) || ascii(bytes, 4, 4) === "JXL ";
+  return jxl ? { kind: "JXL" } : undefined;
 }
 
 /** The bytes of an encoded JPEG with info in it, and no other. */
@@ -76,7 +109,7 @@ export function intoJpeg(bytes, { exif, xmp, icc, dpi }) {
   return join(...parts, ...rest);
 }
 
-/** The bytes of a WebP to { width, height, bare, info, animated }. */
+/** The bytes of a WebP to { bare, info, animated, loss }. */
 export function readWebp(bytes) {
   const info = {}, kept = [];
   let animated = false;
@@ -91,7 +124,8 @@ export function readWebp(bytes) {
       kept.push(head);
     } else kept.push(whole);
   }
-  return { bare: [riff(kept)], info, animated };
+  const loss = ascii(bytes, 12, 4) === "VP8L" ? undefined : { kind: "lossy WebP" };
+  return { bare: [riff(kept)], info, animated, loss };
 }
 
 function withoutPrefix(content) {

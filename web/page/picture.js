@@ -1,7 +1,8 @@
-// Picture files to pixels: { width, height, channels, samples, info, format, note }, upright.
+// Picture files to pixels: { width, height, channels, samples, info, format, loss }, upright.
+// loss is what the encoding took away: { kind, quality }, undefined if nothing.
 // Samples have 8 or 16 bits; channels are grey, grey and alpha, RGB or RGBA.
 
-import { isJpeg, isWebp, readJpeg, readWebp } from "./containers.js";
+import { isJpeg, isWebp, lossOfOther, readJpeg, readWebp } from "./containers.js";
 import { exifFor, orientationOf } from "./exif.js";
 import { isPng, pngSize, readPng } from "./png.js";
 
@@ -14,7 +15,8 @@ export async function readPicture(file) {
   if (isPng(bytes)) return upright({ ...(await readSized(bytes)), format: "png" });
   if (isJpeg(bytes)) return upright(await readWithBrowser(readJpeg(bytes), "jpeg"));
   if (isWebp(bytes)) return upright(await readWithBrowser(readWebp(bytes), "webp"));
-  return readWithBrowser({ bare: [bytes], info: {} }, file.type.replace("image/", "") || "png");
+  const other = { bare: [bytes], info: {}, loss: lossOfOther(bytes) };
+  return readWithBrowser(other, file.type.replace("image/", "") || "png");
 }
 
 function readSized(bytes) {
@@ -31,12 +33,12 @@ function checkSize(width, height) {
 }
 
 // Its info is taken off, so the browser neither turns the pixels nor matches their colours.
-async function readWithBrowser({ bare, info, channels, width, height, animated }, format) {
+async function readWithBrowser({ bare, info, channels, width, height, animated, loss }, format) {
   if (width) checkSize(width, height);
   const blob = new Blob(bare, { type: `image/${format}` });
   const rgba = await decode(blob);
   checkSize(rgba.width, rgba.height);
-  return { ...drop(rgba, channels === 1), info, format, animated };
+  return { ...drop(rgba, channels === 1), info, format, animated, loss };
 }
 
 async function decode(blob) {

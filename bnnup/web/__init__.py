@@ -1,0 +1,1 @@
+"""The page that enlarges pictures in a browser: finding, copying and serving it."""
