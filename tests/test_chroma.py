@@ -61,7 +61,7 @@ def test_lines_are_weighted_least_squares(damaged: bool) -> None:
 @pytest.mark.parametrize("slope", [0.4, -0.3])
 def test_an_edge_in_both_is_as_sharp_in_chroma_as_in_luma(slope: float, damaged: bool) -> None:
     original = discs()
-    luma = 0.2 + 0.6 * original
+    luma = np.float32(0.2) + np.float32(0.6) * original
     blue = slope * original - 0.1
     small = halve(luma), halve(blue)
     by_bicubic = error(bicubic.enlarge(small[1], 2), blue)
@@ -72,7 +72,8 @@ def test_an_edge_in_both_is_as_sharp_in_chroma_as_in_luma(slope: float, damaged:
 def test_halved_chroma_is_mended_in_damaged_pictures() -> None:
     """As JPEG's 4:2:0 leaves it: half the resolution of the small picture."""
     original = discs()
-    luma, red = 0.2 + 0.6 * original, 0.4 * original - 0.2
+    luma = np.float32(0.2) + np.float32(0.6) * original
+    red = 0.4 * original - 0.2
     small = halve(luma), halve(red)
     blurred = bicubic.enlarge(halve(small[1]), 2)
     errors = [

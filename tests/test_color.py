@@ -30,6 +30,7 @@ def test_merge_is_the_inverse():
 
 
 def test_every_8_bit_grey_survives_unchanged():
-    grey = np.repeat(np.arange(256, dtype=np.float32)[:, None, None] / 255, 3, axis=2)
+    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    grey = np.repeat(levels[:, None, None], 3, axis=2)
     back = np.rint(color.merge(*color.split(grey)) * 255)
     np.testing.assert_array_equal(back[:, 0], np.arange(256)[:, None].repeat(3, 1))
