@@ -2,12 +2,13 @@
 
 import re
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import socket
+from socket import SO_LINGER, SOL_SOCKET, create_connection, socket
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -113,3 +114,15 @@ def test_page_is_served(package: Path) -> None:
             urlopen(line.strip() + "../../secret")
         caught.value.close()
         assert caught.value.code == 404
+
+
+def test_a_tab_closed_while_it_loads_is_no_error(package: Path) -> None:
+    (package / "web" / "files" / "large").write_bytes(bytes(30_000_000))
+    with served(package) as line:
+        port = int(line.rpartition(":")[2].strip(" /\n"))
+        with create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+            assert client.recv(100)
+            client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # gone at once
+        with urlopen(line.strip() + "app.js") as answer:
+            assert answer.read() == b"1"

@@ -1,5 +1,6 @@
 """Serves the page on this computer, to this computer."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,13 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle of a file, as closed tabs do, is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def serve(folder: Path, port: int, started: Callable[[str], None]) -> None:
     """Serves a folder's files on the loopback address until it is interrupted.
 
@@ -41,7 +49,7 @@ def serve(folder: Path, port: int, started: Callable[[str], None]) -> None:
     if the port cannot be had.
     """
     try:
-        server = ThreadingHTTPServer((LOOPBACK, port), partial(Handler, directory=str(folder)))
+        server = Server((LOOPBACK, port), partial(Handler, directory=str(folder)))
     except (OSError, OverflowError) as error:
         raise PageError(f"cannot serve on port {port}: {reason(error)}", hint="port") from error
     with server:
