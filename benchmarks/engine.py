@@ -27,6 +27,7 @@ from bnnup.backends.engine import Engine, kernels
 from bnnup.model import program
 from bnnup.model.cost import count
 from bnnup.model.file import Model
+from bnnup.system.stages import go_on
 
 Name = TypeVar("Name")
 
@@ -144,7 +145,7 @@ def measure_operations(kernel: str, repeats: int) -> list[dict[str, Any]]:
     luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
     result = np.empty((SCALE * HEIGHT, SCALE * WIDTH), np.float32)
     # The input's copy goes to the head, the first that reads it.
-    seconds = np.min([runner.run(luma, result, 1) for _ in range(repeats)], axis=0)
+    seconds = np.min([runner.run(luma, result, 1, go_on) for _ in range(repeats)], axis=0)
     limit = measure_limit(kernel)
     rows: dict[str, dict[str, Any]] = {}
     for operation, taken in zip(model.program.operations, seconds[1:], strict=True):

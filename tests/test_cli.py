@@ -430,6 +430,38 @@ def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Pat
     assert os.listdir(folder) == ["photo.jpg"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals to a process itself are different there")
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_in_the_middle_of_a_tile(folder: Path, times: int) -> None:
+    """The tile would take minutes; a second Ctrl-C meets the threads that end by the first."""
+    pytest.importorskip("bnnup._native")
+    Image.new("RGB", (3000, 3000)).save(folder / "large.png")
+    script = (
+        "import os, signal, threading, time\n"
+        "from bnnup import cli\n"
+        "from bnnup.backends import engine\n"
+        "run = engine.Engine.run\n"
+        "def interrupted(self, luma):\n"
+        f"    for _ in range({times}):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0.01)\n"
+        "    return run(self, luma)\n"
+        "engine.Engine.run = interrupted\n"
+        "cli.main()\n"
+    )
+    options = "-m", "rdn", "-s", "4", "--memory", "9000", "--tile", "3000", "--threads", "2"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "upscale", folder / "large.png", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "BNNUP_KERNEL": "portable"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert sorted(os.listdir(folder)) == ["large.png", "photo.jpg"]
+
+
 # The progress bar
 
 

@@ -3,6 +3,7 @@ that nothing it is told makes it crash."""
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bnnup.errors import StoppedError
 from bnnup.model import program
 from bnnup.model.file import Model
 from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.tiling import plan_tiles
+from bnnup.system.stages import go_on
 
 engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
 
@@ -286,6 +289,52 @@ def test_memory_is_for_the_rows_in_flight() -> None:
     assert shallow.memory(4000, 300) == shallow.memory(400, 300) < 4000 * 300 * 64
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("kernel", engine.kernels())
+def test_a_run_that_nobody_wants_ends_on_the_way(kernel: str, threads: int) -> None:
+    """What the question raises comes out; the engine is as good as before."""
+    network = engine.Engine(chain(5), threads=threads, kernel=kernel)
+    luma = picture(20_000, 300)  # takes several times as long as until the question is asked
+    result = np.full((40_000, 600), np.nan, np.float32)
+
+    def refuse() -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        network._runner.run(luma, result, threads, refuse)
+    assert np.isnan(result[-1]).all()
+    part = luma[:40]
+    np.testing.assert_array_equal(network.run(part), engine.Engine(chain(5)).run(part))
+
+
+def test_merging_that_nobody_wants_ends_on_the_way() -> None:
+    plane = picture(2_000, 1_500)
+    luma = np.zeros((8_000, 6_000), np.float32)
+    pixels = np.full((*luma.shape, 3), 7, np.uint8)
+    lead = engine._lead((plane, plane, plane), luma, True, 1.0, (0.0, 0.0))
+
+    def refuse() -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        _native.merge(lead, color.MERGING, pixels, 1, refuse, "portable")
+    assert (pixels[-1] == 7).all()
+
+
+def test_a_run_is_interrupted_by_a_signal() -> None:
+    """Also where no thread of bnnup stands between: from Python, on the main thread."""
+    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    network = engine.Engine(chain(5), threads=1, kernel="portable")
+    luma = picture(40_000, 300)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells may ignore
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            network.run(luma)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_importing_the_engine_imports_no_torch() -> None:
     code = "import sys, bnnup.backends.engine; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
@@ -308,11 +357,11 @@ def test_what_cannot_be_run_is_refused() -> None:
     runner = network._runner
     luma = picture(4, 4)
     with pytest.raises(ValueError, match="shape"):
-        runner.run(luma, np.empty((4, 4), np.float32), 1)
+        runner.run(luma, np.empty((4, 4), np.float32), 1, go_on)
     with pytest.raises(ValueError, match="threads"):
-        runner.run(luma, np.empty((8, 8), np.float32), 0)
+        runner.run(luma, np.empty((8, 8), np.float32), 0, go_on)
     with pytest.raises(TypeError):
-        runner.run(luma.astype(np.float64), np.empty((8, 8), np.float32), 1)
+        runner.run(luma.astype(np.float64), np.empty((8, 8), np.float32), 1, go_on)
     with pytest.raises(ValueError):
         runner.memory(1 << 30, 1 << 30, 1)
 
@@ -360,7 +409,8 @@ def test_no_description_crashes(data: st.DataObject) -> None:
         return
     for scale in (1, 2, 3):
         try:
-            runner.run(picture(3, 4), np.empty((3 * scale, 4 * scale), np.float32), 2)
+            result = np.empty((3 * scale, 4 * scale), np.float32)
+            runner.run(picture(3, 4), result, 2, go_on)
         except ValueError:
             continue
 

@@ -16,6 +16,7 @@ from bnnup.model import program
 from bnnup.model.file import Model
 from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.color import Sample
+from bnnup.system.stages import go_on
 
 try:  # by name, because type checkers read the sources, where it is not built
     _native: Any = importlib.import_module("bnnup._native")
@@ -65,7 +66,7 @@ class Engine:
         height, width = luma.shape
         scale = self.program.scale
         result = np.empty((scale * height, scale * width), np.float32)
-        self._runner.run(luma, result, self.threads)
+        self._runner.run(luma, result, self.threads, go_on)
         return result
 
     def memory(self, height: int, width: int) -> int:
@@ -87,7 +88,7 @@ def enlarge(
     height, width = plane.shape
     result = np.empty((factor * height, factor * width), np.float32)
     down, across = (bicubic.phases(factor, offset) for offset in shift)
-    _native.enlarge(plane, down, across, result, _wanted(kernel))
+    _native.enlarge(plane, down, across, result, go_on, _wanted(kernel))
     return result
 
 
@@ -110,7 +111,7 @@ def follow(
     """
     result = np.empty(luma.shape, np.float32), np.empty(luma.shape, np.float32)
     lead = _lead(small, luma, damaged, white, shift)
-    _native.follow(lead, *result, threads, _wanted(kernel))
+    _native.follow(lead, *result, threads, go_on, _wanted(kernel))
     return result
 
 
@@ -130,7 +131,7 @@ def merge(
     ``kernel`` as for Engine.
     """
     lead = _lead(small, luma, damaged, 1.0, (0.0, 0.0))
-    _native.merge(lead, color.MERGING, result, threads, _wanted(kernel))
+    _native.merge(lead, color.MERGING, result, threads, go_on, _wanted(kernel))
 
 
 def _lead(

@@ -17,6 +17,7 @@ from torch.nn import functional
 from bnnup.model import packing, program
 from bnnup.model.file import Model
 from bnnup.pixels.bicubic import phases
+from bnnup.system.stages import go_on
 
 
 def find_device() -> str:
@@ -62,6 +63,7 @@ class TorchBackend:
         for operation, parts, dead in zip(
             self.program.operations, self.parts, releases, strict=True
         ):
+            go_on()
             inputs = [values[name] for name in operation.inputs()]
             values[operation.name] = RUN[type(operation)](operation, parts, *inputs)
             for name in dead:

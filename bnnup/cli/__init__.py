@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from typing import Annotated
@@ -112,6 +113,18 @@ def _give_up_output() -> None:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+def _leave_threads(code: object) -> None:
+    """Ends at once if threads still compute, which a second Ctrl-C did not wait for.
+
+    The interpreter's own end would meet them in the engine, and abort.
+    """
+    if threading.active_count() > 1 and isinstance(code, int) and code > 128:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+
+
 def _hush_libraries() -> None:
     """Libraries' remarks on odd files are for developers, whichever way they come."""
     warnings.simplefilter("ignore")
@@ -150,4 +163,5 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:  # of which typer says nothing
             typer.secho("interrupted", fg="yellow", err=True)
+        _leave_threads(end.code)
         raise

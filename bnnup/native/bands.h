@@ -19,12 +19,12 @@ class Bands {
 public:
     Bands(int count, int steps, int limit) : steps_(steps), limit_(limit), bands_(count) {}
 
-    // Calls step(band, number) for steps until all are done; for any number of threads at
-    // once. The work must not throw.
-    template <class Step>
-    void work(const Step& step) {
+    // Calls step(band, number) for steps until all are done, or go_on() says no; for any
+    // number of threads at once. Neither may throw.
+    template <class Step, class GoOn>
+    void work(const Step& step, const GoOn& go_on) {
         const std::atomic<int>& last = bands_.back().done;  // after it, all are done
-        for (int idle = 0; last.load(std::memory_order_acquire) < steps_;) {
+        for (int idle = 0; last.load(std::memory_order_acquire) < steps_ && go_on();) {
             const int band = take();
             if (band < 0) {
                 wait(idle);
@@ -32,7 +32,7 @@ public:
                 continue;
             }
             idle = 0;
-            work_on(band, step);
+            work_on(band, step, go_on);
         }
     }
 
@@ -67,8 +67,8 @@ private:
         return -1;
     }
 
-    template <class Step>
-    void work_on(int band, const Step& step) {
+    template <class Step, class GoOn>
+    void work_on(int band, const Step& step, const GoOn& go_on) {
         Band& mine = bands_[band];
         int done = mine.done.load(std::memory_order_relaxed);
         for (int idle = 0; done < steps_ && idle < SPINS;) {
@@ -78,6 +78,7 @@ private:
                 continue;
             }
             idle = 0;
+            if (!go_on()) break;
             step(band, done);
             mine.done.store(++done, std::memory_order_release);
         }

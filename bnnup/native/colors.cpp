@@ -82,12 +82,12 @@ public:
     std::array<float*, 2> spare_rows() { return {spare_[0].data(), spare_[1].data()}; }
 
     // For rows of the small picture: those of the result, each written to where place(row)
-    // says, a pair of float*, and then handed to done(row).
-    template <class Place, class Done>
-    void work(int begin, int end, const Place& place, const Done& done) {
+    // says, a pair of float*, and then handed to done(row); while go_on() says yes.
+    template <class Place, class Done, class GoOn>
+    void work(int begin, int end, const Place& place, const Done& done, const GoOn& go_on) {
         const int last = colors_.height - 1, reach = colors_.window / 2;
         int line = std::max(begin - BICUBIC_TAPS / 2, 0), read = std::max(line - reach, 0);
-        for (int y = begin; y < end; ++y) {
+        for (int y = begin; y < end && go_on(); ++y) {
             for (; line <= std::min(y + BICUBIC_TAPS / 2, last); ++line) {
                 for (; read <= std::min(line + reach, last); ++read) take_in(read);
                 lay_lines(line);
@@ -179,9 +179,11 @@ private:
     std::array<Aligned<float>, 2> spare_;
 };
 
-// Calls work(band, begin, end) for bands of rows, each on a thread of its own where there is one.
+// Calls work(band, begin, end, go_on) for bands of rows, each on a thread of its own where there
+// is one.
 template <class Work>
-void share_out(const Kernel& kernel, const Colors& colors, int threads, const Work& work) {
+void share_out(
+    const Kernel& kernel, const Colors& colors, int threads, Watch& watch, const Work& work) {
     check_threads(threads);
     const int count = std::min(threads, colors.height);
     std::vector<Band> bands;
@@ -189,8 +191,9 @@ void share_out(const Kernel& kernel, const Colors& colors, int threads, const Wo
     for (int i = 0; i < count; ++i) bands.emplace_back(kernel, colors);
     const auto border = [&](int band) { return int(int64_t(colors.height) * band / count); };
     std::atomic<int> next{0};
-    work_together(count, [&](int) {
-        for (int i; (i = next++) < count;) work(bands[i], border(i), border(i + 1));
+    work_together(count, [&](int member) {
+        const auto go_on = [&] { return watch.go_on(member); };
+        for (int i; (i = next++) < count;) work(bands[i], border(i), border(i + 1), go_on);
     });
 }
 
@@ -200,22 +203,24 @@ auto merging(float) { return &Kernel::merge_floats; }
 
 }  // namespace
 
-void follow_luma(const Kernel& kernel, const Colors& colors, int threads, float* cb, float* cr) {
+void follow_luma(
+    const Kernel& kernel, const Colors& colors, int threads, float* cb, float* cr, Watch& watch) {
     const size_t count = size_t(colors.width) * colors.factor;
-    share_out(kernel, colors, threads, [&](Band& band, int begin, int end) {
+    share_out(kernel, colors, threads, watch, [&](Band& band, int begin, int end, auto go_on) {
         const auto place = [&](size_t row) {
             return std::array<float*, 2>{cb + row * count, cr + row * count};
         };
-        band.work(begin, end, place, [](size_t) {});
+        band.work(
+            begin, end, place, [](size_t) {}, go_on);
     });
 }
 
 template <class T>
 void merge_colors(
     const Kernel& kernel, const Colors& colors, int threads, const float* factors, int samples,
-    T* out) {
+    T* out, Watch& watch) {
     const size_t count = size_t(colors.width) * colors.factor;
-    share_out(kernel, colors, threads, [&](Band& band, int begin, int end) {
+    share_out(kernel, colors, threads, watch, [&](Band& band, int begin, int end, auto go_on) {
         const std::array<float*, 2> chroma = band.spare_rows();
         const auto merge = [&](size_t row) {
             (kernel.*merging(T()))(
@@ -223,12 +228,12 @@ void merge_colors(
                 out + row * count * samples);
         };
         band.work(
-            begin, end, [&](size_t) { return chroma; }, merge);
+            begin, end, [&](size_t) { return chroma; }, merge, go_on);
     });
 }
 
-template void merge_colors(const Kernel&, const Colors&, int, const float*, int, uint8_t*);
-template void merge_colors(const Kernel&, const Colors&, int, const float*, int, uint16_t*);
-template void merge_colors(const Kernel&, const Colors&, int, const float*, int, float*);
+template void merge_colors(const Kernel&, const Colors&, int, const float*, int, uint8_t*, Watch&);
+template void merge_colors(const Kernel&, const Colors&, int, const float*, int, uint16_t*, Watch&);
+template void merge_colors(const Kernel&, const Colors&, int, const float*, int, float*, Watch&);
 
 }  // namespace bnnup

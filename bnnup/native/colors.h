@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "watch.h"
 
 namespace bnnup {
 
@@ -17,14 +18,15 @@ struct Colors {
     bool damaged = false;
 };
 
-// Fills cb and cr, (factor * height, factor * width).
-void follow_luma(const Kernel& kernel, const Colors& colors, int threads, float* cb, float* cr);
+// Fills cb and cr, (factor * height, factor * width), in part if `watch` no longer wants them.
+void follow_luma(
+    const Kernel& kernel, const Colors& colors, int threads, float* cb, float* cr, Watch& watch);
 
 // The same, merged with luma into the first three of `samples` samples of each pixel, (factor *
 // height, factor * width). factors: (4), of Kernel's merge.
 template <class T>
 void merge_colors(
     const Kernel& kernel, const Colors& colors, int threads, const float* factors, int samples,
-    T* out);
+    T* out, Watch& watch);
 
 }  // namespace bnnup

@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <exception>
 #include <stdexcept>
 
 #include "colors.h"
@@ -27,6 +28,27 @@ template <class A>
 auto span(const A& array)
     -> Span<std::remove_const_t<std::remove_pointer_t<decltype(array.data())>>> {
     return {array.data(), array.size()};
+}
+
+// Calls work(watch) without Python's lock. What `go_on`, asked now and then, raises is the end
+// of it, and raised.
+template <class Work>
+void while_wanted(const nb::callable& go_on, const Work& work) {
+    std::exception_ptr raised;
+    Watch watch([&] {
+        const nb::gil_scoped_acquire lock;
+        try {
+            go_on();
+        } catch (const nb::python_error&) {
+            raised = std::current_exception();
+        }
+        return !raised;
+    });
+    {
+        const nb::gil_scoped_release release;
+        work(watch);
+    }
+    if (raised) std::rethrow_exception(raised);
 }
 
 int side(size_t size) {
@@ -52,14 +74,18 @@ int check_phases(const Plane& down, const Plane& across) {
     return factor;
 }
 
-void enlarge(Plane plane, Plane down, Plane across, Result result, const std::string& kernel) {
+void enlarge(
+    Plane plane, Plane down, Plane across, Result result, nb::callable go_on,
+    const std::string& kernel) {
     const int height = side(plane.shape(0)), width = side(plane.shape(1));
     const int factor = check_phases(down, across);
     check_result(result, height, width, factor);
     const Kernel& chosen = find_kernel(kernel);
-    const nb::gil_scoped_release release;
-    enlarge_plane(
-        chosen, plane.data(), height, width, down.data(), across.data(), factor, result.data());
+    while_wanted(go_on, [&](Watch& watch) {
+        enlarge_plane(
+            chosen, plane.data(), height, width, down.data(), across.data(), factor, result.data(),
+            watch);
+    });
 }
 
 template <class T>
@@ -95,18 +121,22 @@ struct Lead {
     }
 };
 
-void follow(const Lead& lead, Result cb, Result cr, int threads, const std::string& kernel) {
+void follow(
+    const Lead& lead, Result cb, Result cr, int threads, nb::callable go_on,
+    const std::string& kernel) {
     const Colors colors = lead.colors();
     check_result(cb, colors.height, colors.width, colors.factor);
     check_result(cr, colors.height, colors.width, colors.factor);
     const Kernel& chosen = find_kernel(kernel);
-    const nb::gil_scoped_release release;
-    follow_luma(chosen, colors, threads, cb.data(), cr.data());
+    while_wanted(go_on, [&](Watch& watch) {
+        follow_luma(chosen, colors, threads, cb.data(), cr.data(), watch);
+    });
 }
 
 template <class T>
 void merge(
-    const Lead& lead, Vector factors, Pixels<T> result, int threads, const std::string& kernel) {
+    const Lead& lead, Vector factors, Pixels<T> result, int threads, nb::callable go_on,
+    const std::string& kernel) {
     const Colors colors = lead.colors();
     if (result.shape(0) != lead.luma.shape(0) || result.shape(1) != lead.luma.shape(1)) {
         throw std::invalid_argument("planes and pixels differ in shape");
@@ -116,15 +146,17 @@ void merge(
             "pixels have three or four samples, and there are four factors");
     }
     const Kernel& chosen = find_kernel(kernel);
-    const nb::gil_scoped_release release;
-    merge_colors(chosen, colors, threads, factors.data(), int(result.shape(2)), result.data());
+    while_wanted(go_on, [&](Watch& watch) {
+        merge_colors(
+            chosen, colors, threads, factors.data(), int(result.shape(2)), result.data(), watch);
+    });
 }
 
 template <class T>
 void define_merge(nb::module_& m) {
     m.def(
         "merge", &merge<T>, nb::arg("lead"), nb::arg("factors").noconvert(),
-        nb::arg("result").noconvert(), nb::arg("threads"), nb::arg("kernel"));
+        nb::arg("result").noconvert(), nb::arg("threads"), nb::arg("go_on"), nb::arg("kernel"));
 }
 
 }  // namespace
@@ -143,7 +175,8 @@ NB_MODULE(_native, m) {
         "Takes xor, popcount and sum of so many sign products, as fast as the CPU can.");
     m.def(
         "enlarge", &enlarge, nb::arg("plane").noconvert(), nb::arg("down").noconvert(),
-        nb::arg("across").noconvert(), nb::arg("result").noconvert(), nb::arg("kernel"));
+        nb::arg("across").noconvert(), nb::arg("result").noconvert(), nb::arg("go_on"),
+        nb::arg("kernel"));
     nb::class_<Lead>(m, "Lead", "What chroma follows luma by.")
         .def(
             nb::init<
@@ -153,7 +186,7 @@ NB_MODULE(_native, m) {
             nb::arg("weights").noconvert(), nb::arg("floors"), nb::arg("damaged"));
     m.def(
         "follow", &follow, nb::arg("lead"), nb::arg("cb").noconvert(), nb::arg("cr").noconvert(),
-        nb::arg("threads"), nb::arg("kernel"));
+        nb::arg("threads"), nb::arg("go_on"), nb::arg("kernel"));
     define_merge<uint8_t>(m);
     define_merge<uint16_t>(m);
     define_merge<float>(m);
@@ -218,17 +251,18 @@ NB_MODULE(_native, m) {
             nb::arg("network"), "Takes all that the network holds, and leaves it finished.")
         .def(
             "run",
-            [](Runner& runner, Plane luma, Result result, int threads) {
+            [](Runner& runner, Plane luma, Result result, int threads, nb::callable go_on) {
                 const int height = side(luma.shape(0)), width = side(luma.shape(1));
                 check_result(result, height, width, runner.network().scale());
                 std::vector<double> seconds(runner.network().operations().size());
-                {
-                    const nb::gil_scoped_release release;
-                    runner.run(luma.data(), height, width, result.data(), threads, seconds.data());
-                }
+                while_wanted(go_on, [&](Watch& watch) {
+                    runner.run(
+                        luma.data(), height, width, result.data(), threads, watch, seconds.data());
+                });
                 return seconds;
             },
             nb::arg("luma").noconvert(), nb::arg("result").noconvert(), nb::arg("threads"),
+            nb::arg("go_on"),
             "Fills result; returns the seconds that each value took, the input's first.")
         .def(
             "memory",

@@ -50,7 +50,8 @@ Pages allocate_pages(size_t bytes) {
 }  // namespace
 
 void Runner::run(
-    const float* luma, int height, int width, float* result, int threads, double* seconds) {
+    const float* luma, int height, int width, float* result, int threads, Watch& watch,
+    double* seconds) {
     check_threads(threads);
     const Plan plan = make_plan(network_, height, width, threads);
     Workspace workspace = take_workspace(plan.bytes);
@@ -66,7 +67,7 @@ void Runner::run(
     work_together(plan.threads, [&](int member) {
         for (size_t i = 0; i < plan.sweeps.size(); ++i) {
             const Sweep& sweep = plan.sweeps[i];
-            bands[i].work([&](int band, int step) {
+            const auto work = [&](int band, int step) {
                 const auto begin = std::chrono::steady_clock::now();
                 const int operation = sweep.operations[step % sweep.operations.size()];
                 const int block = step / int(sweep.operations.size());
@@ -77,7 +78,8 @@ void Runner::run(
                 }
                 const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
                 taken[member][operation] += time.count();
-            });
+            };
+            bands[i].work(work, [&] { return watch.go_on(member); });
         }
     });
     for (const std::vector<double>& of_member : taken) {
@@ -112,12 +114,12 @@ void Runner::give_back(Workspace workspace) {
 
 void enlarge_plane(
     const Kernel& kernel, const float* plane, int height, int width, const float* down,
-    const float* across, int factor, float* result) {
+    const float* across, int factor, float* result, Watch& watch) {
     const size_t stride = size_t(width) + 2 * BORDER;
     Aligned<float> scratch(stride + width), bordered(BICUBIC_TAPS * stride);
     // Row y of the plane with its border, in a place of its own among BICUBIC_TAPS.
     const auto place = [&](int y) { return &bordered[y % BICUBIC_TAPS * stride + BORDER]; };
-    for (int y = 0, read = 0; y < height; ++y) {
+    for (int y = 0, read = 0; y < height && watch.go_on(0); ++y) {
         for (; read < std::min(y + BORDER + 1, height); ++read) {
             const float* from = plane + size_t(read) * width;
             std::copy_n(from, width, place(read));

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "plan.h"
+#include "watch.h"
 
 namespace bnnup {
 
@@ -24,10 +25,11 @@ public:
     const Network& network() const { return network_; }
 
     // luma: (height, width); result: (scale * height, scale * width). Uses `threads`
-    // threads, the caller's among them; none is left when it returns.
+    // threads, the caller's among them; none is left when it returns. Of a result that
+    // `watch` no longer wants, only a part is made.
     // seconds: where not null, what each operation took of all threads is added to it.
     void run(
-        const float* luma, int height, int width, float* result, int threads,
+        const float* luma, int height, int width, float* result, int threads, Watch& watch,
         double* seconds = nullptr);
 
     // Bytes that a run takes beside luma and result.
@@ -51,6 +53,6 @@ private:
 // bnnup.pixels.bicubic.enlarge. down, across: (factor, BICUBIC_TAPS).
 void enlarge_plane(
     const Kernel& kernel, const float* plane, int height, int width, const float* down,
-    const float* across, int factor, float* result);
+    const float* across, int factor, float* result, Watch& watch);
 
 }  // namespace bnnup

@@ -5,12 +5,28 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Full, Queue
-from threading import Event, Thread
+from threading import Event, Thread, local
 from typing import TypeVar
+
+from bnnup.errors import StoppedError
 
 T = TypeVar("T")
 
 PATIENCE = 0.1  # seconds between looks at whether anybody still wants the items
+
+
+_making = local()  # what this thread makes is `unwanted` once that event is set
+
+
+def go_on() -> None:
+    """StoppedError if nobody wants any more what this thread makes for ``ahead``.
+
+    For what takes long to ask now and then. On the main thread it is a Python function,
+    in which Ctrl-C is heard.
+    """
+    unwanted = getattr(_making, "unwanted", None)
+    if unwanted is not None and unwanted.is_set():
+        raise StoppedError
 
 
 @dataclass
@@ -36,8 +52,9 @@ class _End:
 def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
     """The same items, made in another thread, at most ``depth`` of them in stock.
 
-    What making them raises is raised here. Closing this waits for the item that is
-    being made and closes ``items``: nothing goes on in the background afterwards.
+    What making them raises is raised here. Closing this has the item given up that is
+    being made, by ``go_on``, and closes ``items``: nothing goes on in the background
+    afterwards.
     """
     stock: Queue[T | _End] = Queue(depth)
     unwanted = Event()
@@ -50,6 +67,7 @@ def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, Non
                 pass
 
     def work() -> None:
+        _making.unwanted = unwanted
         try:
             for item in items:
                 store(item)

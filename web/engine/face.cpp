@@ -37,7 +37,8 @@ struct Enlarger {
 
     Plane run(const Plane& plane) {
         Plane result(plane.height * scale(), plane.width * scale());
-        runner.run(plane.at.data(), plane.height, plane.width, result.at.data(), 1);
+        Watch watch;
+        runner.run(plane.at.data(), plane.height, plane.width, result.at.data(), 1, watch);
         return result;
     }
 };
@@ -98,9 +99,10 @@ void merge(const Enlarger& enlarger, const Split& s, const Plane& luma, Pixels<T
     colors.weights = enlarger.window.data(), colors.window = int(enlarger.window.size());
     colors.floors = enlarger.floors;
     colors.damaged = enlarger.damaged;
+    Watch watch;
     merge_colors(
         enlarger.runner.network().kernel(), colors, 1, enlarger.merging.data(), out.channels,
-        out.samples);
+        out.samples, watch);
 }
 
 // Least and largest of the pixels around one.

@@ -103,6 +103,7 @@ Network make_network(
 }
 
 uint64_t checksum = 0xcbf29ce484222325;  // FNV-1a
+Watch watch;                             // over what is wanted
 
 void count(const std::vector<float>& numbers) {
     for (float number : numbers) {
@@ -119,13 +120,13 @@ void test_kernels_agree(
     const std::vector<float> luma = random.numbers(size_t(height) * width);
     std::vector<float> expected(luma.size() * 4);
     Runner portable(make_network("portable", before, after, size, skip, activation));
-    portable.run(luma.data(), height, width, expected.data(), 1);
+    portable.run(luma.data(), height, width, expected.data(), 1, watch);
     count(expected);
     for (const std::string& kernel : kernels()) {
         Runner runner(make_network(kernel, before, after, size, skip, activation));
         for (int threads : {1, 3}) {
             std::vector<float> result(expected.size());
-            runner.run(luma.data(), height, width, result.data(), threads);
+            runner.run(luma.data(), height, width, result.data(), threads, watch);
             expect(
                 std::memcmp(result.data(), expected.data(), result.size() * 4) == 0,
                 kernel + " differs: " + std::to_string(before) + " to " + std::to_string(after)
@@ -177,7 +178,7 @@ void test_rounding() {
             Network network(1, kernel);
             network.convolution(0, 1, 1, span(w), span(b));
             network.finish();
-            Runner(network).run(luma.data(), 8, 8, result.data(), 1);
+            Runner(network).run(luma.data(), 8, 8, result.data(), 1, watch);
             for (int i = 0; i < 64; ++i) {
                 const float expected = std::fma(luma[i], w[0], b[0]);
                 expect(std::memcmp(&result[i], &expected, 4) == 0, kernel + " rounds twice");
@@ -221,8 +222,8 @@ void test_colors() {
             for (const int threads : {1, 3, 50}) {
                 std::vector<float> planes(2 * large), pixels(4 * large);
                 const Kernel& kernel = find_kernel(name);
-                follow_luma(kernel, colors, threads, planes.data(), planes.data() + large);
-                merge_colors(kernel, colors, threads, factors.data(), 4, pixels.data());
+                follow_luma(kernel, colors, threads, planes.data(), planes.data() + large, watch);
+                merge_colors(kernel, colors, threads, factors.data(), 4, pixels.data(), watch);
                 planes.insert(planes.end(), pixels.begin(), pixels.end());
                 if (expected.empty()) expected = planes;
                 expect(planes == expected, "colors of " + name);
@@ -283,7 +284,7 @@ void test_colors() {
             Runner runner(network);
             const std::vector<float> luma(12);
             std::vector<float> result(12 * size_t(network.scale() * network.scale()));
-            runner.run(luma.data(), 3, 4, result.data(), 2);
+            runner.run(luma.data(), 3, 4, result.data(), 2, watch);
             ++ran;
         });
     }
