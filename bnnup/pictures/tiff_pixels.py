@@ -115,6 +115,8 @@ class Page:
             raise MediaError(f"its samples of {page.bitspersample} bits are not understood{ADVICE}")
         if page.imagedepth > 1:
             raise MediaError(f"it is a volume of {page.imagedepth} pictures{ADVICE}")
+        if page.samplesperpixel < COLORS[page.photometric] + len(page.extrasamples or ()):
+            raise MediaError("it is damaged: its pixels have fewer samples than it says")
         if page.samplesperpixel > CHANNELS or int(np.prod(page.chunks)) > PART:
             raise MediaError("it is damaged: its parts are larger than pictures are")
         sizes = page.databytecounts
