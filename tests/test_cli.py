@@ -547,3 +547,21 @@ def test_benchmark_prints_a_line_per_picture(run: Run, tmp_path: Path, tiny: Pat
     done = run("benchmark", "--hr", tmp_path, "-m", tiny)
     assert done.code == 0
     assert [line.split()[0] for line in done.out.splitlines()] == ["picture", "flat", "mean"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_names_of_files_do_not_reach_the_terminal_unescaped(run: Run, tmp_path: Path, tiny: Path):
+    wild = tmp_path / "a\n\x1b[31mb.png"
+    wild.write_bytes(b"no picture")
+    for name in (wild, tmp_path / "\x1b]0;none\x07.png", tmp_path):
+        done = run("upscale", name, "-o", tmp_path / "out", "-m", tiny)
+        assert done.code
+        assert "\x1b" not in done.err + done.out
+        assert "\x07" not in done.err
+    assert "a\\n\\x1b[31mb.png" in done.err
+
+
+def test_threads_beyond_what_the_engine_has_are_a_wrong_option(run: Run, tmp_path: Path):
+    done = run("upscale", "in.png", "-o", tmp_path / "out.png", "--threads", 257)
+    assert done.code == 2
+    assert "256" in done.err

@@ -320,6 +320,22 @@ def test_files_of_others_are_not_overwritten(run: Run, album: Path, tiny: Path) 
     assert run("upscale", album, "-o", out, "-m", tiny, "--force").code == 0
 
 
+def test_results_are_never_inputs(run: Run, tmp_path: Path, tiny: Path) -> None:
+    """Where the folder of results is that of the pictures."""
+    folder = tmp_path / "album"
+    save(folder / "a.png")
+    before = Image.open(folder / "a.png").size
+    large = (2 * before[0], 2 * before[1])
+    assert run("upscale", folder, "-o", folder, "-m", tiny, "--force").code == 0
+    assert Image.open(folder / "a.png").size == large
+    assert run("upscale", folder, "-o", folder, "-m", tiny).err.endswith("1 skipped\n")
+    assert Image.open(folder / "a.png").size == large
+    save(folder / "b.png", 1)  # a new picture is none of them
+    done = run("upscale", folder, "-o", folder, "-m", tiny)
+    assert "overwrite" in done.err
+    assert Image.open(folder / "a.png").size == large
+
+
 @posix
 def test_one_process_at_a_time(run: Run, album: Path, tiny: Path) -> None:
     import fcntl

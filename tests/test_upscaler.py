@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import bnnup
-from bnnup.errors import BackendError, ModelNotFoundError
+from bnnup.errors import BackendError, MediaError, ModelNotFoundError
 from bnnup.model.file import Model
 from bnnup.model.program import Bicubic, Convolution, PixelShuffle, Program
 from bnnup.pixels import transparency
@@ -369,3 +369,10 @@ def test_images_are_turned_upright(models: dict[int, Model], orientation: int) -
     np.testing.assert_array_equal(np.asarray(enlarged), upscaler(np.asarray(upright)))
     assert enlarged.getexif().get(274, 1) == 1
     assert enlarged.getexif()[271] == "Zeiss"
+
+
+def test_memory_that_is_allowed_is_not_exceeded(models: dict[int, Model]) -> None:
+    upscaler = Upscaler(models[2], memory=1000)
+    with pytest.raises(MediaError, match=r"even for the smallest tile.* allowed") as refused:
+        upscaler(np.zeros((40, 40), np.uint8))
+    assert refused.value.hint == "memory"

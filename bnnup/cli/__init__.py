@@ -29,7 +29,7 @@ from bnnup.cli import (
     video,
     web,
 )
-from bnnup.cli.output import print_everywhere, with_hint
+from bnnup.cli.output import print_everywhere, printable, with_hint
 from bnnup.errors import BnnupError, reason
 
 INTERRUPTED = 130  # exit code after Ctrl-C
@@ -151,13 +151,15 @@ def main() -> None:
     except BnnupError as error:
         if debug:
             raise
-        typer.secho(f"error: {with_hint(str(error), error.hint)}", fg="red", err=True)
+        text = with_hint(str(error), error.hint)
+        typer.secho(printable(f"error: {text}"), fg="red", err=True)
         _give_up_output()
         sys.exit(1)
     except OSError as error:  # of standard output, as all others are explained where they happen
         if debug:
             raise
-        typer.secho(f"error: {error.filename or 'output'}: {reason(error)}", fg="red", err=True)
+        text = f"error: {error.filename or 'output'}: {reason(error)}"
+        typer.secho(printable(text), fg="red", err=True)
         _give_up_output()
         sys.exit(1)
     except SystemExit as end:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bnnup.cli.options import PIPE
-from bnnup.cli.output import with_hint
+from bnnup.cli.output import printable, with_hint
 
 if TYPE_CHECKING:
     from bnnup.folders.tasks import Stream
@@ -36,7 +36,7 @@ def find(source: str, cluster: str | None) -> "Path | Stream":
         return Stream(sys.stdin.buffer, "standard input")
     place = paths.to_path(source)
     if not paths.exists(place):
-        raise typer.BadParameter(f"there is no {source}")
+        raise typer.BadParameter(printable(f"there is no {source}"))
     return place if cluster is None else paths.to_path(paths.absolute(place))
 
 

@@ -30,7 +30,9 @@ Memory = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, envvar="BNNUP_THREADS", help="By default as many as there are cores."),
+    typer.Option(
+        min=1, max=256, envvar="BNNUP_THREADS", help="By default as many as there are cores."
+    ),
 ]
 Backend = Annotated[
     Literal["engine", "torch"] | None,

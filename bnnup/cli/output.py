@@ -19,6 +19,7 @@ HINTS = {
     "scale": "choose it with -s",
     "repository": "name a repository that has it with 'bnnup --hub-repo owner/repo …'",
     "models": "'bnnup models' lists what there is",
+    "memory": "allow more with --memory",
     "threads": "lower --threads",
     "encoding": "try another --codec, --preset or --scale-to",
     "sides": "choose others with --fit or --scale-to, or another --codec",
@@ -59,6 +60,13 @@ def with_hint(text: str, hint: str) -> str:
     return f"{text}; {HINTS[hint]}" if hint in HINTS else text
 
 
+def printable(text: str) -> str:
+    """A line of text as a terminal may have it: names of files hold whatever they like."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
 def warn(text: str, kind: str = "warning") -> None:
     """A line on standard error."""
-    typer.secho(f"{kind}: {text}", fg={"error": "red"}.get(kind, "yellow"), err=True)
+    typer.secho(printable(f"{kind}: {text}"), fg={"error": "red"}.get(kind, "yellow"), err=True)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+from bnnup.cli.output import printable
+
 if TYPE_CHECKING:
     from bnnup.upscale.upscaler import Progress
 
@@ -24,7 +26,7 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator["Progress"]:
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(label), visible=False)
+        task = bar.add_task(escape(printable(label)), visible=False)
         began = time.monotonic()
 
         def show(done: int, total: int) -> None:
@@ -135,7 +137,7 @@ def watch_pictures(*, quiet: bool, say: Callable[[str], None]) -> Iterator[Watch
 
             def within(self, name: str, done: int, total: int) -> None:
                 # The picture that is computed is the one after those that are finished.
-                self._show(self.pictures + done / total, escape(name))
+                self._show(self.pictures + done / total, escape(printable(name)))
 
             def finished(self, megapixels: float, message: str = "") -> None:
                 super().finished(megapixels, message)
@@ -161,6 +163,6 @@ def watch_pictures(*, quiet: bool, say: Callable[[str], None]) -> Iterator[Watch
                 )
 
         def tell(text: str) -> None:
-            console.print(escape(text), style="red", highlight=False)
+            console.print(escape(printable(text)), style="red", highlight=False)
 
         yield Shown(tell, counts=True)

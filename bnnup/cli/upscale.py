@@ -14,7 +14,7 @@ import typer
 from bnnup.cli.inputs import PANEL as FOLDERS
 from bnnup.cli.inputs import Exclude, Include, failing_as_json, find, place_results
 from bnnup.cli.options import PIPE, Backend, Cluster, ModelName
-from bnnup.cli.output import warn, with_hint
+from bnnup.cli.output import printable, warn, with_hint
 from bnnup.cli.size import Factor, Fit, Height, Megapixels, Width, read_size
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def upscale(
         int | None,
         typer.Option(
             min=1,
+            max=256,
             envvar="BNNUP_THREADS",
             help="By default as many as there are cores.",
             rich_help_panel=MACHINE,
@@ -275,7 +276,7 @@ def _upscale_pictures(
             failed = True
             warn(_to_line(work), "error")
         elif not as_json:
-            typer.echo(_to_line(work), err=True)
+            typer.echo(printable(_to_line(work)), err=True)
         if work.report is not None and verbose:
             typer.echo(work.report.to_text(), err=True)
         if as_json:
@@ -324,7 +325,7 @@ def _upscale_folder(
                     if as_json:
                         typer.echo(json.dumps(_to_dict(work)))
                     elif dry_run:
-                        typer.echo(line)
+                        typer.echo(printable(line))
     if not counts and any(True for _ in paths.entries(source)):
         known = " ".join(sorted(endings()))
         raise MediaError(f"there are no pictures in {source}; their names end with {known}")
@@ -335,9 +336,9 @@ def _upscale_folder(
 def _summarize(output: Path, counts: Counter[str], failed: list[str]) -> None:
     statuses = ("done", "planned", "skipped", "failed")
     summary = ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
-    typer.echo(f"{output}: {summary or 'no pictures found'}", err=True)
+    typer.echo(printable(f"{output}: {summary or 'no pictures found'}"), err=True)
     for line in failed:
-        typer.secho(f"  {line}", fg="red", err=True)
+        typer.secho(f"  {printable(line)}", fg="red", err=True)
     if counts["failed"] > len(failed):
         typer.secho(
             f"  and {counts['failed'] - len(failed)} more, as told above", fg="red", err=True

@@ -17,7 +17,7 @@ import typer
 
 from bnnup.cli.inputs import Exclude, Include, failing_as_json, find, place_results
 from bnnup.cli.options import PIPE, Backend, Cluster, Memory, ModelName, Threads
-from bnnup.cli.output import warn, with_hint
+from bnnup.cli.output import printable, warn, with_hint
 from bnnup.cli.size import PANEL as SIZE
 from bnnup.cli.size import Factor, Fit, Height, Width, read_size
 
@@ -313,7 +313,7 @@ def _telling_what_is_kept(task: "Task") -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (kept := unfinished(task.target)).exists():
-            typer.echo(f"the same command goes on from {kept}", err=True)
+            typer.echo(printable(f"the same command goes on from {kept}"), err=True)
         raise
 
 
@@ -355,7 +355,7 @@ def _reporting(film: Path, *, as_json: bool) -> Iterator[Callable[["Progress"], 
             if as_json:
                 typer.echo(json.dumps({"input": str(film)} | _numbers(progress)))
             else:
-                live.update(f"{escape(film.name)}  {_words(progress)}")
+                live.update(f"{escape(printable(film.name))}  {_words(progress)}")
 
         yield report
 
@@ -377,7 +377,7 @@ def _words(progress: "Progress") -> str:
 def _print_result(result: "Result") -> None:
     progress = result.progress
     for warning in result.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+        warn(warning)
     resumed = f", {progress.resumed} of them by an earlier run" if progress.resumed else ""
     available = max(progress.seconds * progress.workers, 1e-9)
     busy = ", ".join(
@@ -385,7 +385,8 @@ def _print_result(result: "Result") -> None:
     )
     crew = f" by {progress.workers} workers" if progress.workers > 1 else ""
     typer.echo(
-        f"{result.output}: {result.width}×{result.height}, {progress.frames} frames{resumed}, "
+        f"{printable(result.output)}: {result.width}×{result.height}, "
+        f"{progress.frames} frames{resumed}, "
         f"{progress.bytes / 1e6:.1f} MB\n"
         f"{progress.rate:.1f} frames a second{crew}; busy: {busy} "
         f"({result.backend}, {result.codec}); {progress.reused:.0%} of the pixels unchanged "

@@ -126,6 +126,9 @@ class Ledger:
                 if task.target is None or isinstance(task.target, Stream) or task.problem:
                     continue
                 known = self.known(task.target)
+                if not force and self._is_result(task.source):
+                    chunk[place] = replace(task, known=known or Known(), is_result=True)
+                    continue
                 if known is None and not force and foreign.has(task.target):
                     problem = f"{task.target} exists, and this job did not make it"
                     chunk[place] = replace(task, problem=problem, hint="force")
@@ -153,6 +156,15 @@ class Ledger:
         new = task.known is not None and task.known.new
         if status == "failed" and new and target and not isinstance(target, Stream):
             self._add([self._line(target, **{GONE: True})])
+
+    def _is_result(self, source: Path | Stream) -> bool:
+        """Whether a source is what a job made here, where input and output are one folder."""
+        if isinstance(source, Stream) or not source.is_relative_to(self.folder):
+            return False
+        known = self.known(source)
+        with suppress(OSError):
+            return known is not None and known.bytes == source.stat().st_size
+        return False
 
     def _add(self, lines: list[str], *, now: bool = False) -> None:
         if self._read_only:

@@ -51,6 +51,9 @@ class Reader:
         target, known = work.task.target, work.task.known
         if target is None or isinstance(target, Stream) or known is None:
             return False
+        if work.task.is_result:
+            work.status = "skipped"
+            return True
         work.key = self.key(file)
         if not force and _is_finished(target, known, work.key):
             work.status = "skipped"

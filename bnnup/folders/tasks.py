@@ -48,7 +48,7 @@ class Task:
 
     ``problem`` is why nothing can come of it, if that is known before trying, and
     ``hint`` that of its error; there may then be no target. ``known`` is None where there
-    is no record.
+    is no record. ``is_result``: by the record, the source was made by such a job itself.
     """
 
     source: Path | Stream
@@ -56,6 +56,7 @@ class Task:
     problem: str = ""
     hint: str = ""
     known: Known | None = None
+    is_result: bool = False
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnnup.backends.choose import Backend, choose_backend, enlarge, merge
-from bnnup.errors import ModelNotFoundError
+from bnnup.errors import MediaError, ModelNotFoundError
 from bnnup.model.file import Model, load_model
 from bnnup.model.find import find_model
 from bnnup.pictures.metadata import for_size
@@ -166,7 +166,10 @@ class Upscaler:
         return map(self.enlarge_tile, tiles)
 
     def tile_side(self, shape: tuple[int, ...], halo: int) -> int:
-        """``tile``, or the largest that ``memory`` allows for a result of this shape."""
+        """``tile``, or the largest that ``memory`` allows for a result of this shape.
+
+        MediaError if the smallest one takes more.
+        """
         if self.tile is not None:
             return self.tile
         height, width = (length // self.scale for length in shape[:2])
@@ -175,9 +178,14 @@ class Upscaler:
             outer = min(height, side + 2 * halo), min(width, side + 2 * halo)
             # Per sample of the result: a plane, its place in the stack, and a temporary.
             samples = outer[0] * outer[1] * self.scale**2 * planes
-            if self.backend.memory(*outer) + 3 * samples * np.float32().itemsize <= self.memory:
+            needed = self.backend.memory(*outer) + 3 * samples * np.float32().itemsize
+            if needed <= self.memory:
                 return side
-        return TILES[-1]
+        raise MediaError(
+            f"this network takes {needed / 1e6:.0f} MB even for the smallest tile, and "
+            f"{self.memory / 1e6:.0f} MB are allowed",
+            hint="memory",
+        )
 
     def _enlarge_part(self, part: NDArray[np.float32], dtype: np.dtype[Sample]) -> NDArray[Sample]:
         if part.ndim == 2:
