@@ -81,6 +81,16 @@ def test_what_is_finished_is_skipped(
     assert len(memory.ls(f"/big/{OBJECTS}")) == 1  # put together
 
 
+def test_results_beside_their_sources_are_no_sources(
+    run: Run, album: Path, memory: MemoryFileSystem, tiny: Path
+) -> None:
+    command = ["upscale", "memory://album", "-o", "memory://album", "-m", tiny]
+    assert "3 done, 1 failed" in run(*command, "--format", "webp").err  # not e.webp over itself
+    first = stored(memory, "/album")
+    assert "3 skipped, 1 failed" in run(*command, "--format", "webp").err
+    assert stored(memory, "/album") == first
+
+
 def test_files_of_others_are_not_overwritten(
     run: Run, album: Path, memory: MemoryFileSystem, tiny: Path
 ) -> None:

@@ -159,7 +159,7 @@ class Ledger:
 
     def _is_result(self, source: Path | Stream) -> bool:
         """Whether a source is what a job made here, where input and output are one folder."""
-        if isinstance(source, Stream) or not source.is_relative_to(self.folder):
+        if isinstance(source, Stream) or not paths.is_below(source, self.folder):
             return False
         known = self.known(source)
         with suppress(OSError):

@@ -65,6 +65,11 @@ def absolute(path: Path) -> str:
     return os.path.realpath(path) if is_local(path) else str(path)
 
 
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether ``path`` is written as one in ``folder``; a local path never is in a remote one."""
+    return is_local(path) == is_local(folder) and path.is_relative_to(folder)
+
+
 def exists(path: Path) -> bool:
     return os.path.exists(path) if is_local(path) else path.exists()
 
