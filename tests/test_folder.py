@@ -336,6 +336,16 @@ def test_results_are_never_inputs(run: Run, tmp_path: Path, tiny: Path) -> None:
     assert Image.open(folder / "a.png").size == large
 
 
+def test_results_beside_their_sources_name_nothing(run: Run, tmp_path: Path, tiny: Path) -> None:
+    """Of two sources that would share a name, one is named apart; a result is no source."""
+    folder = tmp_path / "album"
+    save(folder / "a.png")
+    command = ["upscale", folder, "-o", folder, "-m", tiny, "--format", "webp"]
+    for _ in range(2):
+        assert run(*command).code == 0
+        assert {path.name for path in folder.iterdir()} == {"a.png", "a.webp", NAME}
+
+
 @posix
 def test_one_process_at_a_time(run: Run, album: Path, tiny: Path) -> None:
     import fcntl

@@ -87,7 +87,7 @@ def test_results_beside_their_sources_are_no_sources(
     command = ["upscale", "memory://album", "-o", "memory://album", "-m", tiny]
     assert "3 done, 1 failed" in run(*command, "--format", "webp").err  # not e.webp over itself
     first = stored(memory, "/album")
-    assert "3 skipped, 1 failed" in run(*command, "--format", "webp").err
+    assert "6 skipped, 1 failed" in run(*command, "--format", "webp").err
     assert stored(memory, "/album") == first
 
 

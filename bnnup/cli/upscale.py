@@ -286,7 +286,7 @@ def _upscale_pictures(
 
 def _upscale_folder(
     opened: Opened,
-    tasks: Callable[[], Iterator["Task"]],
+    tasks_below: Callable[..., Iterator["Task"]],
     source: Path,
     output: Path,
     force: bool,
@@ -312,20 +312,24 @@ def _upscale_folder(
         with opened(progress=watcher.within, waiting=tell) as runner:
             if not dry_run:
                 runner.prepare()  # before anything is touched
-            with ledger.opened(output, read_only=dry_run) as record, counting(watcher, tasks):
-                for work in runner.run(tasks(), record, force=force, only_plan=dry_run):
-                    counts[work.status] += 1
-                    line = _to_line(work)
-                    if work.status == "failed" and len(failed) < FAILED:
-                        failed.append(line)
-                    area = work.size[0] * work.size[1] / 1e6 if work.status == "done" else 0
-                    watcher.finished(area, line if work.status == "failed" else "")
-                    for note in work.notes:
-                        warn(f"{work.task.name}: {note}", "note")
-                    if as_json:
-                        typer.echo(json.dumps(_to_dict(work)))
-                    elif dry_run:
-                        typer.echo(printable(line))
+            with ledger.opened(output, read_only=dry_run) as record:
+                is_result = record.has_made if paths.is_below(source, output) else None
+                tasks = partial(tasks_below, is_result=is_result)
+                works = runner.run(tasks(), record, force=force, only_plan=dry_run)
+                with counting(watcher, tasks):
+                    for work in works:
+                        counts[work.status] += 1
+                        line = _to_line(work)
+                        if work.status == "failed" and len(failed) < FAILED:
+                            failed.append(line)
+                        area = work.size[0] * work.size[1] / 1e6 if work.status == "done" else 0
+                        watcher.finished(area, line if work.status == "failed" else "")
+                        for note in work.notes:
+                            warn(f"{work.task.name}: {note}", "note")
+                        if as_json:
+                            typer.echo(json.dumps(_to_dict(work)))
+                        elif dry_run:
+                            typer.echo(printable(line))
     if not counts and any(True for _ in paths.entries(source)):
         known = " ".join(sorted(endings()))
         raise MediaError(f"there are no pictures in {source}; their names end with {known}")

@@ -112,6 +112,15 @@ class Ledger:
         size = int(self._sizes[place])
         return Known(key=int(self._keys[place]), bytes=size) if size >= 0 else Known(begun=True)
 
+    def has_made(self, path: Path) -> bool:
+        """Whether an earlier run made what lies there, and nobody has changed its size since."""
+        if not paths.is_below(path, self.folder):
+            return False
+        known = self.known(path)
+        with suppress(OSError):
+            return known is not None and known.bytes == path.stat().st_size
+        return False
+
     def announced(self, tasks: Iterable[Task], *, force: bool) -> Iterator[Task]:
         """The same tasks with what is known of them, on record as begun.
 
@@ -126,8 +135,8 @@ class Ledger:
                 if task.target is None or isinstance(task.target, Stream) or task.problem:
                     continue
                 known = self.known(task.target)
-                if not force and self._is_result(task.source):
-                    chunk[place] = replace(task, known=known or Known(), is_result=True)
+                if task.is_result:
+                    chunk[place] = replace(task, known=known or Known())
                     continue
                 if known is None and not force and foreign.has(task.target):
                     problem = f"{task.target} exists, and this job did not make it"
@@ -156,15 +165,6 @@ class Ledger:
         new = task.known is not None and task.known.new
         if status == "failed" and new and target and not isinstance(target, Stream):
             self._add([self._line(target, **{GONE: True})])
-
-    def _is_result(self, source: Path | Stream) -> bool:
-        """Whether a source is what a job made here, where input and output are one folder."""
-        if isinstance(source, Stream) or not paths.is_below(source, self.folder):
-            return False
-        known = self.known(source)
-        with suppress(OSError):
-            return known is not None and known.bytes == source.stat().st_size
-        return False
 
     def _add(self, lines: list[str], *, now: bool = False) -> None:
         if self._read_only:

@@ -5,7 +5,7 @@ the names of MANY are in memory at once, and 16 bytes for each of a larger folde
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
@@ -15,6 +15,8 @@ from typing import IO
 from bnnup.folders.naming import name_results
 from bnnup.pictures.formats import endings
 from bnnup.system import paths
+
+IsResult = Callable[[Path], bool]  # whether the record says that a job made it
 
 MANY = 20_000  # names in a folder; of larger ones they come in the file system's order
 
@@ -80,13 +82,15 @@ def find_tasks(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     format_name: str | None = None,
+    is_result: IsResult | None = None,
 ) -> Iterator[Task]:
     """The pictures below ``folder``, and their places below ``target``, as ``walk`` finds them.
 
     ``format_name`` is Pillow's, None keeps each file's own.
     """
     name = partial(name_results, format_name=format_name)
-    return walk(folder, target, endings(), name, include=include, exclude=exclude)
+    wanted = endings()
+    return walk(folder, target, wanted, name, include=include, exclude=exclude, is_result=is_result)
 
 
 def walk(
@@ -97,13 +101,14 @@ def walk(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    is_result: IsResult | None = None,
 ) -> Iterator[Task]:
     """The files below ``folder`` with one of the ``endings``, and their places below ``target``.
 
     Those in a folder come before those in its folders; both in order of name, unless
     there are more than MANY. Patterns like "*.jpg" or "2024/*" are held against the path
     below ``folder``, and against the name alone; ``name_results`` names the results of a
-    folder's files.
+    folder's files, of which those that ``is_result`` tells are results themselves.
     """
 
     but_not = paths.absolute(target)
@@ -113,9 +118,12 @@ def walk(
         parent = folder / below.as_posix() if below.name else folder
         into = target / below.as_posix() if below.name else target
         try:
-            names = _names(parent, _Wanted(below, endings, include, exclude))
-            for name, result in name_results(names):
+            wanted = _Wanted(below, endings, include, exclude)
+            made = set() if is_result is None else _results(parent, wanted, is_result)
+            for name, result in name_results(_names(parent, replace(wanted, made=made))):
                 yield Task(parent / name, into / result)
+            for name in sorted(made):
+                yield Task(parent / name, into / name, is_result=True)
             folders = sorted(
                 entry.name
                 for entry in paths.entries(parent)
@@ -128,6 +136,10 @@ def walk(
             yield Task(parent, None, problem)
             continue
         waiting.extend(below / name for name in reversed(folders))
+
+
+def _results(folder: Path, wanted: Callable[[str], bool], is_result: IsResult) -> set[str]:
+    return {name for name in _Names(folder, wanted) if is_result(folder / name)}
 
 
 def _names(folder: Path, wanted: Callable[[str], bool]) -> Iterable[str]:
@@ -152,16 +164,20 @@ class _Names:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Whether endings and patterns want a name in the folder ``below``; never a hidden one."""
+    """Whether endings and patterns want a name in the folder ``below``; never a hidden one.
+
+    Nor one of those that a job has ``made``.
+    """
 
     below: PurePosixPath
     endings: Collection[str]
     include: Sequence[str]
     exclude: Sequence[str]
+    made: Collection[str] = ()
 
     def __call__(self, name: str) -> bool:
         path = self.below / name
-        if name.startswith(".") or path.suffix.lower() not in self.endings:
+        if name in self.made or name.startswith(".") or path.suffix.lower() not in self.endings:
             return False
         wanted = not self.include or _matches(path, self.include)
         return wanted and not _matches(path, self.exclude)
