@@ -346,6 +346,67 @@ def test_results_beside_their_sources_name_nothing(run: Run, tmp_path: Path, tin
         assert {path.name for path in folder.iterdir()} == {"a.png", "a.webp", NAME}
 
 
+HOSTILE = [
+    "[" * 100_000,
+    '{"a":' * 50_000,
+    '{"output": "a.jpg", "key": "1", "bytes": 1e999}',
+    '{"output": "a.jpg", "key": "1", "bytes": 18446744073709551616}',
+    '{"output": "a.jpg", "key": "1", "bytes": -7}',
+    '{"output": "a.jpg", "key": "-1", "bytes": 7}',
+    '{"output": "a.jpg", "key": "' + "f" * 40 + '", "bytes": 7}',
+    '{"output": "a.jpg", "key": 1, "bytes": 7}',
+    '{"output": ["a.jpg"], "key": "1", "bytes": 7}',
+    '{"output": {}}',
+    "null",
+    "",
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=lambda line: line[:50])
+def test_lines_of_others_in_the_record_say_nothing(
+    run: Run, album: Path, tiny: Path, line: str
+) -> None:
+    out = album.parent / "big"
+    command = ["upscale", album, "-o", out, "-m", tiny]
+    run(*command)
+    with (out / NAME).open("a") as record:
+        record.write(line + "\n")
+    again = run(*command)
+    assert (again.code, again.err) == (0, f"{out}: 6 skipped\n")
+
+
+def test_a_record_that_is_a_link_is_not_written_to(run: Run, album: Path, tiny: Path) -> None:
+    out = album.parent / "big"
+    out.mkdir()
+    goal = album.parent / "goal"
+    goal.write_text("precious")
+    (out / NAME).symlink_to(goal)
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert (done.code, done.out) == (1, "")
+    assert f"{NAME} is a link; remove it" in done.err
+    assert goal.read_text() == "precious"
+    assert os.listdir(out) == [NAME]
+
+
+def test_a_linked_folder_of_results_keeps_what_others_made(
+    run: Run, album: Path, tiny: Path
+) -> None:
+    """Links are followed: to another disk, say; what the record does not know is left alone."""
+    save(album / "sub" / "new.png")
+    save(album / "sub" / "old.png")
+    out, elsewhere = album.parent / "big", album.parent / "elsewhere"
+    out.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "old.png").write_bytes(b"precious")
+    (out / "sub").symlink_to(elsewhere)
+    done = run("upscale", album, "-o", out, "-m", tiny)
+    assert done.code == 1
+    assert "old.png exists, and this job did not make it" in done.err
+    assert (elsewhere / "old.png").read_bytes() == b"precious"
+    assert Image.open(elsewhere / "new.png").size[0] > 0
+    assert (out / "sub").is_symlink()
+
+
 @posix
 def test_one_process_at_a_time(run: Run, album: Path, tiny: Path) -> None:
     import fcntl

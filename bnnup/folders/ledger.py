@@ -9,6 +9,7 @@ is left alone.
 """
 
 import json
+import os
 import time
 from array import array
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,8 @@ def opened(folder: Path, *, read_only: bool = False) -> Iterator["Ledger"]:
     if read_only:
         yield Ledger(folder, _File(folder / NAME, None), read_only=True)
         return
+    if os.path.islink(folder / NAME):  # what it leads to would be written to
+        raise MediaError(f"the record {folder / NAME} is a link; remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Without a buffer: what a full disk does not take must not wait for another try.
@@ -81,6 +84,20 @@ class Store(Protocol):
         """``now``: what follows relies on it."""
 
 
+def _read_fact(line: str) -> tuple[int, int, int] | None:
+    """Name (hashed), key and size, -1 for what was begun and -2 for what is gone.
+
+    None for a line that a power cut has cut short, or that somebody else has written.
+    """
+    with suppress(ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+        fact = json.loads(line)
+        name, size = fact["output"], fact.get("bytes", -1)
+        key = int(fact["key"], 16) if "bytes" in fact else 0
+        if isinstance(name, str) and -1 <= int(size) < 1 << 63 and 0 <= key < 1 << 64:
+            return hash(name), key, -2 if GONE in fact else int(size)
+    return None
+
+
 class Ledger:
     """What earlier runs put on record, in 24 bytes a result, and what this one adds."""
 
@@ -90,14 +107,10 @@ class Ledger:
         self._read_only = read_only
         names, keys, sizes = array("q"), array("Q"), array("q")
         for line in store.lines():
-            with suppress(ValueError, TypeError, LookupError, AttributeError):  # cut by a power cut
-                fact = json.loads(line)
-                key = int(fact["key"], 16) if "bytes" in fact else 0
-                size = -2 if GONE in fact else int(fact.get("bytes", -1))
-                name = hash(fact["output"])
-                names.append(name)
-                keys.append(key & (1 << 64) - 1)
-                sizes.append(size)
+            if fact := _read_fact(line):
+                names.append(fact[0])
+                keys.append(fact[1])
+                sizes.append(fact[2])
         # The last fact about a name counts.
         order = np.argsort(np.array(names, np.int64), kind="stable")
         self._names = np.array(names, np.int64)[order]

@@ -218,14 +218,12 @@ class WorkFolder:
 
         Another job's work is MediaError, unless ``discard``.
         """
-        text, description = (
-            json.dumps(job, indent=1, sort_keys=True, default=str),
-            self.path / self.DESCRIPTION,
-        )
+        text = json.dumps(job, indent=1, sort_keys=True, default=str).encode()
+        description = self.path / self.DESCRIPTION
         self._make()
         if not paths.exists(description) and self._files():
             raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
-        if paths.exists(description) and description.read_text("utf-8") == text:
+        if paths.exists(description) and description.read_bytes() == text:
             for path in self._files(".tmp"):
                 path.unlink(missing_ok=True)
             for path in self._files(".seg"):
@@ -240,12 +238,10 @@ class WorkFolder:
             )
         self.clear()
         self._make()
-        description.write_text(text, "utf-8")
+        description.write_bytes(text)
 
     def _make(self) -> None:
-        if paths.is_local(
-            self.path
-        ):  # elsewhere, folders are there when there is something in them
+        if paths.is_local(self.path):  # elsewhere there are none but what holds something
             self.path.mkdir(exist_ok=True)
 
     def _files(self, ending: str = "") -> list[Path]:
