@@ -43,7 +43,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_held_out_pictures_are_spread_and_disjoint(pictures: Path):
-    paths = list_pictures(pictures)
+    paths = list_pictures(pictures, scale=2)
     assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "3.png"]
     training, validation = hold_out(paths, 2)
     assert [path.name for path in validation] == ["1.png", "3.png"]
@@ -60,9 +60,44 @@ def test_pairs_are_luma_of_the_8_bit_reduction(pictures: Path, scale: int):
     np.testing.assert_allclose(low / WHITE, bicubic.reduce(rgb, scale) @ weights, atol=1 / WHITE)
 
 
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Two pictures drawn at 1x, 2x and 3x, each with one grey per size and place."""
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    for name in "ab":
+        for density in (1, 2, 3):
+            rows, columns = np.indices((20 * density, 24 * density)) // density
+            grey = 40 * density + (rows + columns) % 7
+            path = folder / f"{name}@{density}x.png"
+            Image.fromarray(grey.astype(np.uint8)).save(path)
+    return folder
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("side", [None, 18])
+def test_drawn_pairs_are_what_was_drawn_at_both_sizes(drawn: Path, scale: int, side: int | None):
+    paths = list_pictures(drawn, scale=scale)
+    assert [path.name for path in paths] == [f"a@{scale}x.png", f"b@{scale}x.png"]
+    high, low = read_pair(paths[0], scale, side)
+    if side is not None:
+        assert low.shape == (side // scale, side // scale)
+    # The same place of the drawing: the two differ by their sizes' greys alone.
+    repeated = low.repeat(scale, 0).repeat(scale, 1)
+    assert (high - repeated == 40 * (scale - 1) * 128).all()
+
+
+def test_drawn_pictures_are_whole_multiples(drawn: Path):
+    Image.new("L", (24, 19)).save(drawn / "a@1x.png")
+    with pytest.raises(TrainingError, match="not 2 times as large"):
+        read_pair(drawn / "a@2x.png", 2)
+    with pytest.raises(TrainingError, match="drawn at 4x"):
+        list_pictures(drawn, scale=4)
+
+
 @pytest.mark.parametrize("scale", [2, 3])
 def test_patches_are_crops_of_a_picture_under_one_of_eight_symmetries(pictures: Path, scale: int):
-    paths = list_pictures(pictures)
+    paths = list_pictures(pictures, scale=scale)
     pool = PatchPool.load(paths, scale, 8, torch.device("cpu"))
     low, high = pool.sample(64, 8, torch.Generator().manual_seed(0))
     assert low.shape == (64, 1, 8, 8)
@@ -88,10 +123,10 @@ def find_crop(low: np.ndarray, high: np.ndarray, pairs: list, scale: int) -> tup
 
 
 def test_pictures_smaller_than_a_patch_are_left_out(pictures: Path):
-    pool = PatchPool.load(list_pictures(pictures), 2, 24, torch.device("cpu"))
+    pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 24, torch.device("cpu"))
     assert pool.height.tolist() == [32]
     with pytest.raises(TrainingError, match="as large as a patch"):
-        PatchPool.load(list_pictures(pictures), 2, 64, torch.device("cpu"))
+        PatchPool.load(list_pictures(pictures, scale=2), 2, 64, torch.device("cpu"))
 
 
 def test_schedule_warms_up_and_falls_to_zero():
@@ -189,9 +224,9 @@ def test_steps_are_computed_in_bf16_only_where_that_is_no_emulation(
 
 def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
     with pytest.raises(TrainingError, match="no pictures"):
-        list_pictures(tmp_path)
+        list_pictures(tmp_path, scale=2)
     with pytest.raises(TrainingError, match="hold out 4 of 4"):
-        hold_out(list_pictures(pictures), 4)
+        hold_out(list_pictures(pictures, scale=2), 4)
     with pytest.raises(TrainingError, match="known: edsr"):
         Trainer(replace(TINY, architecture="vgg"), [pictures], tmp_path / "run")
     with pytest.raises(TrainingError, match="auto, bf16 or no"):
@@ -260,8 +295,8 @@ def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path):
 
 
 def test_a_quarter_of_the_patches_is_clean(pictures: Path):
-    pool = PatchPool.load(list_pictures(pictures), 2, 8, torch.device("cpu"), variants=3)
-    clean = PatchPool.load(list_pictures(pictures), 2, 8, torch.device("cpu"))
+    pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"), variants=3)
+    clean = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"))
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     (low, high), (clean_low, clean_high) = (
         p.sample(2000, 8, g) for p, g in zip((pool, clean), generators, strict=True)

@@ -35,7 +35,12 @@ def train(
         typer.Option(min=1, help="Channels of the features; by default the architecture's."),
     ] = None,
     trained_for: Annotated[
-        str, typer.Option("--for", help="clean reductions, or real pictures: damaged ones, too.")
+        str,
+        typer.Option(
+            "--for",
+            help="clean reductions, real pictures (damaged ones, too), or screen: what was drawn "
+            "at several sizes.",
+        ),
     ] = Settings.trained_for,
     steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = Settings.steps,
     minutes: Annotated[

@@ -6,6 +6,7 @@ arithmetic only, not for a data loader.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from bnnup.errors import TrainingError
 from bnnup.measure.originals import ORIGINALS, originals_in
 from bnnup.pixels import bicubic
 from bnnup.system.files import replacing
-from bnnup.train.degrade import Damage, degrade, luma_of
+from bnnup.train.degrade import Damage, Pixels, damage, luma_of, reduce
 
 WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
 Plane = NDArray[np.int16]
@@ -32,10 +33,17 @@ Arrays = dict[str, NDArray[Any]]
 CLEAN = 0.25  # of the patches, where pictures are damaged
 VERSION = 1  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
+DRAWN = re.compile(
+    r"(?P<name>.+)@(?P<density>[1-9])x"
+)  # a stem, of a picture drawn at several sizes
 
 
-def list_pictures(*folders: Path) -> list[Path]:
-    """Pictures directly inside each folder, in order of name."""
+def list_pictures(*folders: Path, scale: int) -> list[Path]:
+    """Pictures directly inside each folder, in order of name.
+
+    Of one that was drawn at several sizes, ``name@1x.png``, ``name@2x.png`` and so on, it is
+    that of the scale, and the one at 1x is the small picture instead of a reduction.
+    """
     paths: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
@@ -44,8 +52,17 @@ def list_pictures(*folders: Path) -> list[Path]:
         if not found:
             known = ", ".join(sorted(ORIGINALS))
             raise TrainingError(f"no pictures in {folder}; known endings: {known}")
-        paths += found
+        fitting = [path for path in found if _density(path) in (None, scale)]
+        if not fitting:
+            raise TrainingError(f"no picture in {folder} was drawn at {scale}x; draw some")
+        paths += fitting
     return paths
+
+
+def _density(path: Path) -> int | None:
+    """At which of several sizes a picture was drawn; None if it is one by itself."""
+    drawn = DRAWN.fullmatch(path.stem)
+    return int(drawn["density"]) if drawn else None
 
 
 def hold_out(paths: list[Path], count: int) -> tuple[list[Path], list[Path]]:
@@ -57,16 +74,21 @@ def hold_out(paths: list[Path], count: int) -> tuple[list[Path], list[Path]]:
     return training, [paths[i] for i in sorted(held)]
 
 
-def read_original(path: Path, scale: int, side: int | None = None) -> NDArray[np.uint8]:
+def read_pixels(path: Path) -> Pixels:
+    """(H, W, 3) R'G'B'."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise TrainingError(f"cannot read {path}: {error}; remove or replace it") from error
+
+
+def read_original(path: Path, scale: int, side: int | None = None) -> Pixels:
     """(H, W, 3) R'G'B', cropped at right and bottom to a multiple of the scale.
 
     With ``side``, only the central pixels, at most so many each way.
     """
-    try:
-        with Image.open(path) as image:
-            rgb = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise TrainingError(f"cannot read {path}: {error}; remove or replace it") from error
+    rgb = read_pixels(path)
     if side is not None:
         top, left = (max(0, (length - side) // 2) for length in rgb.shape[:2])
         rgb = rgb[top : top + side, left : left + side]
@@ -74,15 +96,40 @@ def read_original(path: Path, scale: int, side: int | None = None) -> NDArray[np
     return rgb[:height, :width]
 
 
+def read_drawn(path: Path, scale: int) -> tuple[Pixels, Pixels] | None:
+    """A picture and the small one where both were drawn, the same thing at two sizes."""
+    if _density(path) is None:
+        return None
+    small = path.with_stem(DRAWN.sub(r"\g<name>@1x", path.stem))
+    original, drawn = read_pixels(path), read_pixels(small)
+    size, small_size = original.shape[:2], drawn.shape[:2]
+    if size != (scale * small_size[0], scale * small_size[1]):
+        raise TrainingError(f"{path} is not {scale} times as large as {small}; draw both again")
+    return original, drawn
+
+
+def _centers(original: Pixels, small: Pixels, side: int) -> tuple[Pixels, Pixels]:
+    """The central pixels of the small picture, and the same part of the original."""
+    scale = len(original) // len(small)
+    top, left = (max(0, (length - side) // 2) for length in small.shape[:2])
+    bottom, right = top + side, left + side
+    part = original[scale * top : scale * bottom, scale * left : scale * right]
+    return part, small[top:bottom, left:right]
+
+
 def read_pair(
-    path: Path, scale: int, side: int | None = None, damage: Damage = luma_of
+    path: Path, scale: int, side: int | None = None, damaged_by: Damage = luma_of
 ) -> tuple[Plane, Plane]:
     """Luma of one picture and of its reduction: (sH, sW) and (H, W) int16, white = WHITE.
 
     The reduction is made of the 8-bit colours, as the benchmarks' is, and then damaged.
     """
-    original = read_original(path, scale, side)
-    return _fixed(luma_of(original)), _fixed(damage(bicubic.reduce(original, scale)))
+    if pair := read_drawn(path, scale):
+        original, small = pair if side is None else _centers(*pair, side // scale)
+    else:
+        original = read_original(path, scale, side)
+        small = bicubic.reduce(original, scale)
+    return _fixed(luma_of(original)), _fixed(damaged_by(small))
 
 
 def _fixed(luma: NDArray[np.float32]) -> Plane:
@@ -95,12 +142,14 @@ def read_variants(path: Path, scale: int, variants: int, seed: int) -> tuple[Pla
 
     The same for the same name and seed, whatever other pictures there are.
     """
-    original = read_original(path, scale)
+    original, drawn = read_drawn(path, scale) or (read_original(path, scale), None)
     digest = hashlib.blake2b(path.name.encode(), digest_size=8).digest()
-    lows = [luma_of(bicubic.reduce(original, scale))]
+    lows = [luma_of(bicubic.reduce(original, scale) if drawn is None else drawn)]
     for variant in range(1, variants):
         key = (seed, int.from_bytes(digest, "little"), scale, variant)
-        lows.append(degrade(original, scale, np.random.default_rng(key)))
+        random = np.random.default_rng(key)
+        small = reduce(original, scale, random) if drawn is None else drawn
+        lows.append(damage(small, random))
     return _fixed(luma_of(original)), np.stack([_fixed(low) for low in lows])
 
 

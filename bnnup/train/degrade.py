@@ -28,9 +28,8 @@ FRAMES = 4  # of a film: the last is taken, or the first
 DRIFT = 3  # pixels from frame to frame, at most
 
 
-def degrade(original: Pixels, scale: int, rng: np.random.Generator) -> Luma:
-    """A small, damaged version of an original whose sides are multiples of the scale."""
-    small = reduce(original, scale, rng)
+def damage(small: Pixels, rng: np.random.Generator) -> Luma:
+    """What some way through the world leaves of a small picture."""
     kind = rng.choice(len(KINDS), p=[share for share, _ in KINDS])
     return KINDS[kind][1](small, rng)
 

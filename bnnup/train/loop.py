@@ -84,7 +84,10 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=choose_precision(settings.precision))
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
-        folders = [hold_out(list_pictures(folder), settings.held_out) for folder in pictures]
+        scale = settings.scale
+        folders = [
+            hold_out(list_pictures(folder, scale=scale), settings.held_out) for folder in pictures
+        ]
         self.pool = PatchPool.load(
             [path for training, _ in folders for path in training],
             settings.scale,

@@ -8,8 +8,8 @@ from bnnup.model.zoo import NETWORKS
 
 PRECISIONS = ("auto", "bf16", "no")
 # What a network is trained for, and how many variants of each picture it sees: clean
-# reductions alone, or damaged ones, too (``degrade``).
-VARIANTS = {"clean": 1, "real": 6}
+# reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
+VARIANTS = {"clean": 1, "real": 6, "screen": 1}
 
 
 def size_of(
@@ -59,7 +59,7 @@ class Settings:
             known = ", ".join(PRECISIONS[:-1]) + f" or {PRECISIONS[-1]}"
             raise TrainingError(f"precision is {known}, not {self.precision!r}")
         if self.trained_for not in VARIANTS:
-            known = " or ".join(VARIANTS)
+            known = ", ".join(VARIANTS)
             raise TrainingError(f"a network is trained for {known}, not {self.trained_for!r}")
         if self.minutes is not None and self.minutes <= 0:
             raise TrainingError(f"minutes must be above 0, not {self.minutes}")
