@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,9 +23,12 @@ def ffmpeg(*arguments: object) -> None:
     subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", *words], check=True)
 
 
-def ffprobe(path: Path, *arguments: str) -> dict:
+def ffprobe(path: Path, *arguments: str) -> dict[str, Any]:
     command = ["ffprobe", "-loglevel", "error", "-of", "json", *arguments, str(path)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    said: dict[str, Any] = json.loads(
+        subprocess.run(command, capture_output=True, check=True).stdout
+    )
+    return said
 
 
 def source(size: str = "64x36", seconds: float = 0.4, rate: int = 25) -> str:
@@ -37,7 +40,7 @@ def times(path: Path) -> list[int]:
     return [frame["best_effort_timestamp"] for frame in frames["frames"]]
 
 
-def other_packets(path: Path, film: int = 0) -> list[dict]:
+def other_packets(path: Path, film: int = 0) -> list[dict[str, Any]]:
     """Packets of everything but the film, with the hashes of their data."""
     entries = "packet=stream_index,pts,dts,duration,flags,data_hash"
     packets = ffprobe(path, "-show_entries", entries, "-show_data_hash", "md5")["packets"]
@@ -57,6 +60,7 @@ def planes(path: Path) -> list[list[np.ndarray]]:
         decoded = []
         for frame in container.decode(video=0):
             form = read_pix_fmt(frame.format.name)
+            assert form is not None
             decoded.append([plane.copy() for plane in to_planes(frame, form)])
         return decoded
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -9,7 +10,7 @@ from PIL import Image
 from bnnup.folders.ledger import NAME
 
 
-def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (9, 12, 3), **options: object) -> None:
+def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (9, 12, 3), **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     Image.fromarray(pixels).save(path, **options)

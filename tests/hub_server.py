@@ -63,8 +63,9 @@ class Hub:
         self.faults: list[Fault] = []
         self.stopped = Event()
 
-    def add(self, name: str, files: Files, **access: bool) -> str:
-        repository = self.repositories.setdefault(name, Repository(**access))
+    def add(self, name: str, files: Files, private: bool = False, gated: bool = False) -> str:
+        new = Repository(private=private, gated=gated)
+        repository = self.repositories.setdefault(name, new)
         return repository.commit(files)
 
     def misbehave(self, kind: int | str, where: str = "", times: int = 1000, at: int = 0) -> None:
@@ -86,6 +87,7 @@ class Hub:
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: ThreadingHTTPServer
     protocol_version = "HTTP/1.1"
     hub: Hub
 

@@ -9,6 +9,7 @@ import pytest
 from bnnup.cluster.workers import QUIET
 
 if TYPE_CHECKING:
+    from ray._private.node import Node
     from ray.cluster_utils import Cluster
 
 NO_RAY = "no Ray for this Python: pip install 'bnnup[cluster]'"
@@ -29,9 +30,10 @@ def nodes() -> Iterator["Cluster"]:
     for _ in range(2):
         add_node(made)
     yield made
-    made.shutdown()
+    made.shutdown()  # type: ignore[no-untyped-call]
 
 
-def add_node(nodes: "Cluster") -> object:
+def add_node(nodes: "Cluster") -> "Node":
     """One more node with one core, until somebody removes it."""
-    return nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    node: Node = nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    return node

@@ -1,6 +1,7 @@
 """Enormous pictures: known before they start, streamed where that is possible."""
 
 import tracemalloc
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 import tifffile
 from conftest import Run
+from numpy.typing import NDArray
 from PIL import Image
 
 from bnnup.folders import estimate as estimating
@@ -68,7 +70,7 @@ def test_what_is_free_is_a_part_of_all() -> None:
 def test_streamed_formats_never_hold_the_result(name: str) -> None:
     """40 megapixels, 120 MB of pixels, in strips of 0.6 MB."""
 
-    def strips():
+    def strips() -> Iterator[NDArray[np.uint8]]:
         for _ in range(400):
             yield np.zeros((25, 4000, 3), np.uint8)
 

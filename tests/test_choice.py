@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import Run
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from bnnup.folders.ledger import NAME
 from bnnup.model import zoo
@@ -44,6 +45,7 @@ def test_quality_is_what_the_encoder_was_told(quality: int) -> None:
     file = BytesIO()
     Image.fromarray(smooth()).save(file, "JPEG", quality=quality)
     with Image.open(file) as image:
+        assert isinstance(image, JpegImageFile)
         assert jpeg_quality(image.quantization[0]) == pytest.approx(quality, abs=1)
 
 

@@ -18,7 +18,7 @@ def halve(plane: Plane) -> Plane:
 
     def rows(p: Plane) -> Plane:
         padded = np.pad(p, ((3, 3), (0, 0)), mode="edge")
-        return sum(weights[t] * padded[t : t + len(p) : 2] for t in taps)
+        return np.asarray(sum(weights[t] * padded[t : t + len(p) : 2] for t in taps))
 
     return np.asarray(rows(rows(plane).T).T, np.float32)
 
@@ -28,7 +28,7 @@ def discs(seed: int = 0) -> Plane:
     y, x = np.mgrid[: 2 * SIDE, : 2 * SIDE]
     centres = np.random.default_rng(seed).uniform(0, 2 * SIDE, (6, 2))
     inside = sum(np.hypot(y - a, x - b) < 9 for a, b in centres) % 2
-    return np.maximum(inside, (x + y) % 31 < 2).astype(np.float32)
+    return np.asarray(np.maximum(inside, (x + y) % 31 < 2), np.float32)
 
 
 def error(result: Plane, original: Plane) -> float:

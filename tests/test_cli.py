@@ -393,7 +393,8 @@ def test_told_to_end_it_leaves_nothing(folder: Path, tiny: Path, number: signal.
         "writer._encode = halfway\n"
         "cli.main()\n"
     )
-    command = [sys.executable, "-P", "-c", script, "upscale", folder / "photo.jpg", "-m", tiny]
+    photo = folder / "photo.jpg"
+    command: list[str | Path] = [sys.executable, "-P", "-c", script, "upscale", photo, "-m", tiny]
     before = sorted(folder.iterdir())
     done = subprocess.run(
         command,
@@ -474,13 +475,13 @@ class Terminal(io.StringIO):
 def test_progress_shows_any_name(monkeypatch: pytest.MonkeyPatch, label: str) -> None:
     """Brackets are mark-up to rich, but part of a file's name."""
     monkeypatch.setattr(progress, "MOMENT", -1)
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     with progress.progress_bar(label, quiet=False) as show:
         show(1, 2)
         show(2, 2)
-    written = sys.stderr.getvalue()
+    written = terminal.getvalue()
     assert label in written
     assert "100%" in written
 
@@ -490,14 +491,14 @@ def test_progress_is_silent_where_nobody_watches(
     monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], quiet: bool
 ) -> None:
     monkeypatch.setattr(progress, "MOMENT", -1)
-    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(sys, "stderr", silent := stream())
     with progress.progress_bar("photo.jpg", quiet=quiet) as show:
         show(1, 1)
-    assert sys.stderr.getvalue() == ""
+    assert silent.getvalue() == ""
 
 
 def test_progress_of_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     with progress.watch_pictures(quiet=False, say=pytest.fail) as watcher:
@@ -506,7 +507,7 @@ def test_progress_of_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         watcher.within("[b]a.jpg", 1, 2)
         watcher.finished(12.0)
         watcher.finished(0, "[red]b.jpg is broken")
-    written = sys.stderr.getvalue()
+    written = terminal.getvalue()
     for part in "2/3 pictures", "megapixels/s", "7 workers", "[red]b.jpg is broken":
         assert part in written
 
@@ -550,7 +551,9 @@ def test_benchmark_prints_a_line_per_picture(run: Run, tmp_path: Path, tiny: Pat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names there")
-def test_names_of_files_do_not_reach_the_terminal_unescaped(run: Run, tmp_path: Path, tiny: Path):
+def test_names_of_files_do_not_reach_the_terminal_unescaped(
+    run: Run, tmp_path: Path, tiny: Path
+) -> None:
     wild = tmp_path / "a\n\x1b[31mb.png"
     wild.write_bytes(b"no picture")
     for name in (wild, tmp_path / "\x1b]0;none\x07.png", tmp_path):
@@ -561,7 +564,7 @@ def test_names_of_files_do_not_reach_the_terminal_unescaped(run: Run, tmp_path: 
     assert "a\\n\\x1b[31mb.png" in done.err
 
 
-def test_threads_beyond_what_the_engine_has_are_a_wrong_option(run: Run, tmp_path: Path):
+def test_threads_beyond_what_the_engine_has_are_a_wrong_option(run: Run, tmp_path: Path) -> None:
     done = run("upscale", "in.png", "-o", tmp_path / "out.png", "--threads", 257)
     assert done.code == 2
     assert "256" in done.err

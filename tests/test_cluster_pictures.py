@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from conftest import Run
@@ -27,6 +27,7 @@ from bnnup.folders.ledger import NAME, opened
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Task, find_tasks
 from bnnup.folders.work import Work
+from bnnup.upscale.passes import Strip
 from bnnup.upscale.size import Size
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def test_the_driver_is_killed(run: Run, nodes: "Cluster", tmp_path: Path, tiny: 
     for seed in range(30):
         save(tmp_path / "in" / f"{seed:02}.png", seed, (300, 400, 3))
     out = tmp_path / "out"
-    arguments = ["upscale", tmp_path / "in", "-o", out, "-m", tiny]
+    arguments: list[str | Path] = ["upscale", tmp_path / "in", "-o", out, "-m", tiny]
     over = ["--cluster", nodes.address]
     driver = subprocess.Popen([sys.executable, "-P", "-m", "bnnup", *arguments, *over])
     until = time.monotonic() + 60
@@ -182,10 +183,10 @@ def test_a_poisonous_picture(nodes: "Cluster", album: Path, tiny: Path) -> None:
 
         encode = writer._encode
 
-        def deadly(work: Work, *arguments: Any) -> None:
+        def deadly(work: Work, strips: Iterator[Strip], file: IO[bytes]) -> None:
             if work.task.name.endswith("/a.png"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            encode(work, *arguments)
+            encode(work, strips, file)
 
         writer._encode = deadly
         return PictureWorker(settings, Machine(threads=1), settings.fingerprint(), {}, None, None)
@@ -272,6 +273,6 @@ def test_ray_is_not_imported_unasked(album: Path, tiny: Path) -> None:
         "atexit.register(lambda: print([n for n in ('ray', 'upath') if n in sys.modules]))\n"
         "bnnup.cli.main()\n"
     )
-    command = [sys.executable, "-P", "-c", script, "upscale", album, "-m", tiny]
+    command: list[str | Path] = [sys.executable, "-P", "-c", script, "upscale", album, "-m", tiny]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "[]\n"

@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +27,7 @@ from bnnup.cluster import video, workers
 from bnnup.cluster.video import FilmWorker, Job, over_cluster
 from bnnup.cluster.workers import TRIES
 from bnnup.errors import ClusterError, FullError, MediaError
+from bnnup.model.file import Model
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
 from bnnup.video.enlarge import Options, Workers, choose_encoding, enlarge_video, in_this_process
@@ -64,7 +65,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def straight(film: Path, models, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+def straight(
+    film: Path, models: dict[int, Model], tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     """All packets of the result on one machine, undisturbed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spans, "LEAST", 6)
@@ -80,7 +83,9 @@ def over(address: str) -> Workers:
     return partial(over_cluster, address, 1)
 
 
-def test_a_film(nodes: "Cluster", film, straight, upscaler, tmp_path):
+def test_a_film(
+    nodes: "Cluster", film: Path, straight: list[dict[str, Any]], upscaler: Upscaler, tmp_path: Path
+) -> None:
     seen: list[int] = []
     result = enlarge_video(
         upscaler,
@@ -97,8 +102,13 @@ def test_a_film(nodes: "Cluster", film, straight, upscaler, tmp_path):
 
 @pytest.mark.parametrize("first", ["here", "there"])
 def test_begun_in_one_way_and_finished_in_the_other(
-    nodes: "Cluster", first, film, straight, upscaler, tmp_path
-):
+    nodes: "Cluster",
+    first: str,
+    film: Path,
+    straight: list[dict[str, Any]],
+    upscaler: Upscaler,
+    tmp_path: Path,
+) -> None:
     after = tmp_path / "out.mkv"
     ways = [in_this_process, over(nodes.address)]
     if first == "there":
@@ -115,7 +125,14 @@ def test_begun_in_one_way_and_finished_in_the_other(
     assert other_packets(after, film=-1) == straight
 
 
-def test_a_node_is_killed(nodes: "Cluster", film, straight, upscaler, tmp_path, monkeypatch):
+def test_a_node_is_killed(
+    nodes: "Cluster",
+    film: Path,
+    straight: list[dict[str, Any]],
+    upscaler: Upscaler,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Slow(FilmWorker):
         def __call__(self, span: Span) -> Progress:
             time.sleep(0.3)
@@ -133,7 +150,14 @@ def test_a_node_is_killed(nodes: "Cluster", film, straight, upscaler, tmp_path, 
     assert other_packets(tmp_path / "out.mkv", film=-1) == straight
 
 
-def test_a_poisonous_segment(nodes: "Cluster", film, straight, upscaler, tmp_path, monkeypatch):
+def test_a_poisonous_segment(
+    nodes: "Cluster",
+    film: Path,
+    straight: list[dict[str, Any]],
+    upscaler: Upscaler,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What is done is kept, and the rest is made where nothing dies."""
 
     class Mortal(FilmWorker):
@@ -154,10 +178,10 @@ def test_a_poisonous_segment(nodes: "Cluster", film, straight, upscaler, tmp_pat
     assert other_packets(after, film=-1) == straight
 
 
-def test_the_driver_is_killed(nodes: "Cluster", run: Run, tiny: Path, tmp_path: Path):
+def test_the_driver_is_killed(nodes: "Cluster", run: Run, tiny: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"{source('96x64', 6)} -c:v libx264 -preset ultrafast -g 8 {before}")
-    command = ["video", before, "-o", after, "-m", tiny, "--codec", "ffv1"]
+    command: list[str | Path] = ["video", before, "-o", after, "-m", tiny, "--codec", "ffv1"]
     over = ["--cluster", nodes.address, "--json"]
     part = tmp_path / "out.mkv.part"
     short = (
@@ -182,7 +206,13 @@ def test_the_driver_is_killed(nodes: "Cluster", run: Run, tiny: Path, tmp_path: 
     assert other_packets(after, film=-1) == expected
 
 
-def test_a_full_disk_ends_the_job(nodes: "Cluster", film, upscaler, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_job(
+    nodes: "Cluster",
+    film: Path,
+    upscaler: Upscaler,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Full(FilmWorker):
         def __call__(self, span: Span) -> Progress:
             if span.number == 2:
@@ -198,7 +228,7 @@ def test_a_full_disk_ends_the_job(nodes: "Cluster", film, upscaler, tmp_path, mo
 
 
 @pytest.fixture
-def job(film: Path, models, tmp_path: Path) -> Job:
+def job(film: Path, models: dict[int, Model], tmp_path: Path) -> Job:
     found, cut = probe(film, Cut()), Cut()
     folder = WorkFolder(tmp_path / "out.mkv.part")
     folder.prepare({}, discard=False)
@@ -207,7 +237,7 @@ def job(film: Path, models, tmp_path: Path) -> Job:
     return Job(models[2], 1, 1 << 20, found, size, encoding, cut, folder.path)
 
 
-def test_workers_that_see_something_else(job: Job, tmp_path: Path):
+def test_workers_that_see_something_else(job: Job, tmp_path: Path) -> None:
     FilmWorker(job)
     absent = replace(job.film, path=tmp_path / "absent" / "film.mkv")
     for change, message in (

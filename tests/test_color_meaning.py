@@ -80,7 +80,9 @@ def chromaticities(profile: bytes) -> NDArray[np.float64]:
     columns = np.array(
         [getattr(opened, f"{name}_colorant")[0] for name in ("red", "green", "blue")]
     )
-    adapted = np.linalg.inv(np.array(opened.chromatic_adaptation[0])) @ columns.T
+    adaptation = opened.chromatic_adaptation
+    assert adaptation is not None
+    adapted = np.linalg.inv(np.array(adaptation[0])) @ columns.T
     return np.asarray((adapted[:2] / adapted.sum(axis=0)).T)
 
 
@@ -144,8 +146,8 @@ def test_code_points_of_avif_and_heic_are_read(tmp_path: Path, ending: str) -> N
         coded = imagecodecs.avif_encode(scene(), primaries=12, transfer=13, matrix=6)
         path.write_bytes(bytes(coded))
     else:
-        image = pillow_heif.from_pillow(Image.fromarray(scene()))
-        image.save(path, color_primaries=12, transfer_characteristics=13)
+        heif = pillow_heif.from_pillow(Image.fromarray(scene()))
+        heif.save(path, color_primaries=12, transfer_characteristics=13)
     enlarge(path, tmp_path / "out.png")
     assert b"cICP" + bytes((12, 13, 0, 1)) in (tmp_path / "out.png").read_bytes()
     enlarge(path, tmp_path / "out.jpg")

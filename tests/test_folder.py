@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,9 @@ def album(tmp_path: Path) -> Path:
 def targets(folder: Path, **options: object) -> list[str]:
     out = folder / "out"
     tasks = find_tasks(folder, out, **options)  # type: ignore[arg-type]
-    return [task.target.relative_to(out).as_posix() for task in tasks if task.target]
+    return [
+        task.target.relative_to(out).as_posix() for task in tasks if isinstance(task.target, Path)
+    ]
 
 
 def test_the_tree_is_kept(album: Path) -> None:
@@ -240,8 +243,8 @@ def test_a_picture_that_fails_half_way(
     """The encoder has begun by then; the next pictures are none the worse."""
     enlarge = passes.enlarge
 
-    def failing(frames: Iterator[NDArray[np.uint8]], *arguments: object) -> Iterator[object]:
-        frames = list(frames)
+    def failing(made: Iterator[NDArray[np.uint8]], *arguments: Any) -> Iterator[object]:
+        frames = list(made)
         for number, strip in enumerate(enlarge(frames, *arguments)):
             yield strip
             if number == 1 and len(frames[0]) == 90:
@@ -472,7 +475,8 @@ def test_killed_in_the_middle(
     out, undisturbed = album.parent / "big", album.parent / "undisturbed"
     run("upscale", album, "-o", undisturbed, "-m", tiny)
     script = KILLED.format(folder=folder, module=module, name=name, calls=calls, before=before)
-    command = [sys.executable, "-P", "-c", script, "upscale", album, "-o", out, "-m", tiny]
+    bnnup = [sys.executable, "-P", "-c", script]
+    command: list[str | Path] = [*bnnup, "upscale", album, "-o", out, "-m", tiny]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
     finished = [name for name in contents(out) if not name.endswith(".tmp")]
     assert len(finished) < 6

@@ -123,11 +123,16 @@ def test_environment_is_all_that_a_new_process_needs(
     folder: Path, published: Hub, tmp_path: Path
 ) -> None:
     """Twice, the second time with the Hub gone."""
-    command = [sys.executable, "-m", "bnnup", "upscale", folder / "photo.jpg", "-m", REPOSITORY]
+    bnnup = [sys.executable, "-m", "bnnup", "upscale", "-m", REPOSITORY]
     for extra in {}, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}:
         environment = {**os.environ, **extra}
-        target = [*command, "-o", folder / f"{len(extra)}.png"]
-        done = subprocess.run(target, env=environment, capture_output=True, text=True)
+        command: list[str | Path] = [
+            *bnnup,
+            folder / "photo.jpg",
+            "-o",
+            folder / f"{len(extra)}.png",
+        ]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
     assert len(published.requests) == 3

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from conftest import Run
 from hub_server import REPOSITORY, TOKEN, Hub
+from numpy.typing import NDArray
 from PIL import Image
 
 import bnnup
@@ -34,7 +36,7 @@ def trained(models: dict[int, Model], tmp_path: Path) -> dict[int, Path]:
     return paths
 
 
-def read_card(text: str) -> tuple[dict[str, object], str]:
+def read_card(text: str) -> tuple[dict[str, Any], str]:
     _, metadata, body = text.split("---\n", 2)
     return yaml.safe_load(metadata), body
 
@@ -90,14 +92,15 @@ def test_published_model_comes_back_through_another_cache(
     assert (done.out, done.err) == (f"{constants.ENDPOINT}/{REPOSITORY}\n", "")
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "another"))
-    pictures = []
+    pictures: list[NDArray[Any]] = []
     for model in trained[2], REPOSITORY:
         target = folder / f"{len(pictures)}.png"
         done = run("upscale", folder / "photo.jpg", "-m", model, "-o", target)
         assert done.code == 0, done.err
         with Image.open(target) as image:
             pictures.append(np.asarray(image))
-    np.testing.assert_array_equal(*pictures)
+    one, other = pictures
+    np.testing.assert_array_equal(one, other)
 
 
 def test_update_keeps_what_is_there(

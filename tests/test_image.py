@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import JpegImageFile
 
 from bnnup.errors import MediaError
 from bnnup.pictures.formats import Encoding, format_of
@@ -54,7 +55,7 @@ def test_orientation_is_applied_once(tmp_path: Path, ending: str, orientation: i
     upright = np.kron(scene(2, 3, 3), np.ones((16, 16, 1), np.uint8))  # blocks survive JPEG
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
     path = tmp_path / f"in.{ending}"
-    options = {"lossless": True} if ending == "webp" else {}
+    options: dict[str, Any] = {"lossless": True} if ending == "webp" else {}
     stored.save(path, exif=exif(orientation=orientation), **options)
 
     picture = read_picture(path)
@@ -166,6 +167,8 @@ def test_jpeg_is_written_with_full_chroma_at_quality_95(tmp_path: Path) -> None:
     reference = BytesIO()
     Image.fromarray(scene(32, 32, 3)).save(reference, "JPEG", quality=95)
     with Image.open(tmp_path / "out.jpg") as image, Image.open(reference) as expected:
+        assert isinstance(image, JpegImageFile)
+        assert isinstance(expected, JpegImageFile)
         sampling = [(horizontal, vertical) for _, horizontal, vertical, _ in image.layer]
         assert sampling == [(1, 1)] * 3
         assert image.quantization == expected.quantization

@@ -223,10 +223,10 @@ def test_every_kernel_enlarges_chroma_and_merges(
     luma = bicubic.enlarge(y, 2) ** 2
     cb, cr = cb - 0.5, cr - 0.5
     led = (chroma.follow(c, y, luma, 2, damaged=True) for c in (cb, cr))
-    expected = color.quantize(color.merge(luma, *led), np.dtype(np.uint8))
+    codes = color.quantize(color.merge(luma, *led), np.dtype(np.uint8))
     merged = np.empty((*luma.shape, 3), np.uint8)
     engine.merge((y, cb, cr), luma, merged, damaged=True)
-    np.testing.assert_array_equal(merged, expected)
+    np.testing.assert_array_equal(merged, codes)
 
 
 def test_chroma_obeys_the_forced_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """Each layer alone, against formulas written out and against torch in float64."""
 
+from typing import TypeVar
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from bnnup.backends.torch import TorchBackend
+from bnnup.backends.torch import TorchBackend, replicate_pad, skip
 from bnnup.model.file import Model
 from bnnup.nn import ARCHITECTURES, EDSR, export
 from bnnup.nn.layers import (
@@ -14,65 +16,67 @@ from bnnup.nn.layers import (
     BinaryConvolution,
     ChannelAttention,
     Convolution,
-    SignActivation,
-    SignWeight,
-    replicate_pad,
-    skip,
+    sign_activation,
+    sign_weight,
 )
 from bnnup.pixels import bicubic
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def randomize(module: nn.Module) -> nn.Module:
+
+def randomize(module: Module) -> Module:
     """Every parameter and statistic at random, negative batch-norm gains included."""
     torch.manual_seed(1)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        assert norm.running_mean is not None and norm.running_var is not None
         nn.init.normal_(norm.running_mean, std=5)
         nn.init.uniform_(norm.running_var, 0.5, 40)
     return module
 
 
-def test_sign_of_an_activation_and_of_zero():
+def test_sign_of_an_activation_and_of_zero() -> None:
     x = torch.tensor([-2.0, -0.0, 0.0, 1e-30, -1e-30])
-    assert SignActivation.apply(x).tolist() == [-1, 1, 1, 1, -1]
+    assert sign_activation(x).tolist() == [-1, 1, 1, 1, -1]
 
 
-def test_sign_gradient_is_bi_reals_triangle():
+def test_sign_gradient_is_bi_reals_triangle() -> None:
     x = torch.tensor([-1.5, -1.0, -0.75, -0.25, 0.0, 0.5, 0.999, 1.0, 3.0], requires_grad=True)
-    (2 * SignActivation.apply(x)).sum().backward()
+    (2 * sign_activation(x)).sum().backward()  # type: ignore[no-untyped-call]
     # 2 + 2x on [-1, 0), 2 − 2x on [0, 1), else 0; times the 2 from above.
     expected = torch.tensor([0, 0, 1.0, 3.0, 4.0, 2.0, 0.004, 0, 0])
     torch.testing.assert_close(x.grad, expected)
 
 
-def test_weight_sign_keeps_the_mean_magnitude_and_passes_the_gradient():
+def test_weight_sign_keeps_the_mean_magnitude_and_passes_the_gradient() -> None:
     weight = torch.tensor(
         [[[[-3.0, 1.0, 0.0, 4.0]]], [[[0.5, -0.5, 0.5, -0.5]]]], requires_grad=True
     )
-    signs = SignWeight.apply(weight)
+    signs = sign_weight(weight)
     assert signs.tolist() == [[[[-2.0, 2.0, 2.0, 2.0]]], [[[0.5, -0.5, 0.5, -0.5]]]]
     gradient = torch.randn_like(weight)
-    signs.backward(gradient)
+    signs.backward(gradient)  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
     assert torch.equal(weight.grad, gradient)
 
 
 @pytest.mark.parametrize("border", [0, 1, 2])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 3)], ids=str)
-def test_padding_copies_the_border(shape: tuple[int, int], border: int):
+def test_padding_copies_the_border(shape: tuple[int, int], border: int) -> None:
     x = torch.randn(2, 3, *shape)
     expected = np.pad(x.numpy(), ((0, 0), (0, 0), (border, border), (border, border)), mode="edge")
     assert np.array_equal(replicate_pad(x, border).numpy(), expected)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_bicubic_layer_is_the_resize(factor: int):
+def test_bicubic_layer_is_the_resize(factor: int) -> None:
     plane = np.random.default_rng(0).random((9, 7)).astype(np.float32)
     enlarged = Bicubic(factor)(torch.from_numpy(plane)[None, None])
     np.testing.assert_allclose(enlarged[0, 0], bicubic.enlarge(plane, factor), atol=1e-6)
 
 
-def test_bicubic_stays_in_float32_under_autocast():
+def test_bicubic_stays_in_float32_under_autocast() -> None:
     plane = torch.rand(1, 1, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
         enlarged = Bicubic(2)(plane)
@@ -88,7 +92,7 @@ SKIPS = [
 
 
 @pytest.mark.parametrize(("kind", "incoming", "outgoing"), SKIPS, ids=[s[0] for s in SKIPS])
-def test_skip_variants_channel_by_channel(kind: str, incoming: int, outgoing: int):
+def test_skip_variants_channel_by_channel(kind: str, incoming: int, outgoing: int) -> None:
     x = torch.randn(2, incoming, 3, 4)
     y = skip(x, outgoing, kind)
     for c in range(outgoing):
@@ -110,7 +114,7 @@ def test_skip_variants_channel_by_channel(kind: str, incoming: int, outgoing: in
 )
 def test_folded_equals_unfolded(
     kind: str, incoming: int, outgoing: int, kernel: int, activation: str
-):
+) -> None:
     layer = BinaryConvolution(incoming, outgoing, kernel, kind, activation)
     head = Convolution(1, incoming, gain=10.0)
     network = randomize(nn.Sequential(head, layer, Convolution(outgoing, 1, gain=0.1))).eval()
@@ -123,7 +127,7 @@ def test_folded_equals_unfolded(
     np.testing.assert_allclose(folded.run(luma), unfolded, rtol=1e-5, atol=1e-4)
 
 
-def test_binary_convolution_by_definition():
+def test_binary_convolution_by_definition() -> None:
     """Unpacked, unfolded, in plain loops over float64."""
     layer = randomize(BinaryConvolution(3, 3)).eval()
     x = torch.randn(1, 3, 4, 5)
@@ -131,6 +135,7 @@ def test_binary_convolution_by_definition():
         result = layer(x)[0].double().numpy()
     weight = layer.weight.detach().double().numpy()
     norm, bend = layer.norm, layer.activation
+    assert bend is not None and norm.running_mean is not None and norm.running_var is not None
     padded = np.pad(x[0].numpy(), ((0, 0), (1, 1), (1, 1)), mode="edge")
     for c in range(3):
         signs = np.where(weight[c] >= 0, 1, -1)
@@ -147,17 +152,18 @@ def test_binary_convolution_by_definition():
                 assert result[c, i, j] == pytest.approx(y, abs=1e-4)
 
 
-def test_real_weights_are_used_as_they_are():
+def test_real_weights_are_used_as_they_are() -> None:
     layer = BinaryConvolution(4, 4)
     x = torch.randn(1, 4, 6, 6)
     signs = functional.pad(torch.where(x >= 0, 1.0, -1.0), (1, 1, 1, 1), mode="replicate")
+    assert layer.activation is not None
     layer.real_weights = True
     expected = layer.activation(layer.norm(functional.conv2d(signs, layer.weight)) + x)
     torch.testing.assert_close(layer(x), expected)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_an_untrained_edsr_is_bicubic(scale: int):
+def test_an_untrained_edsr_is_bicubic(scale: int) -> None:
     """The tail begins at zero, so training starts from bicubic and not from noise."""
     plane = torch.rand(1, 1, 6, 5)
     network = EDSR(scale, blocks=1, channels=8).eval()
@@ -167,7 +173,7 @@ def test_an_untrained_edsr_is_bicubic(scale: int):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_an_exported_network_equals_the_module(architecture: str, scale: int):
+def test_an_exported_network_equals_the_module(architecture: str, scale: int) -> None:
     network = randomize(ARCHITECTURES[architecture](scale, 1, 8)).eval()
     program, tensors = export(network, scale)
     luma = np.random.default_rng(2).random((13, 11)).astype(np.float32)
@@ -179,7 +185,7 @@ def test_an_exported_network_equals_the_module(architecture: str, scale: int):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_binary_convolution_lies_under_a_full_precision_skip(architecture: str):
+def test_every_binary_convolution_lies_under_a_full_precision_skip(architecture: str) -> None:
     """With all corrections at zero, what enters the body leaves it: the flow is never cut."""
     network = ARCHITECTURES[architecture](2, 1, 8).eval()
     for layer in network.modules():
@@ -189,14 +195,14 @@ def test_every_binary_convolution_lies_under_a_full_precision_skip(architecture:
                 nn.init.ones_(layer.activation.slope)
     features = torch.randn(1, 8, 6, 6)
     with torch.no_grad():
-        flow = network.body(features)
+        flow = network.get_submodule("body")(features)
     gain = flow.flatten()[0] / features.flatten()[0]
     assert 1 <= gain <= 2
     torch.testing.assert_close(flow, gain * features)
 
 
 @pytest.mark.parametrize("window", [1, 5])
-def test_channel_attention_by_definition(window: int):
+def test_channel_attention_by_definition(window: int) -> None:
     layer = randomize(ChannelAttention(6, 2, window))
     x = torch.randn(1, 6, 5, 7)
     border = window // 2
@@ -212,7 +218,7 @@ def test_channel_attention_by_definition(window: int):
             np.testing.assert_allclose(result[:, i, j], x[0, :, i, j].numpy() * gate, atol=1e-5)
 
 
-def test_export_refuses_what_a_program_cannot_say():
+def test_export_refuses_what_a_program_cannot_say() -> None:
     class Network(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.tanh(x)

@@ -30,30 +30,32 @@ def planes() -> tuple[np.ndarray, np.ndarray]:
     return a, np.clip(a + rng.normal(0, 9, a.shape), 0, 255)
 
 
-def test_psnr_agrees_with_scikit_image(planes: tuple[np.ndarray, np.ndarray]):
-    expected = oracle.peak_signal_noise_ratio(*planes, data_range=255)
+def test_psnr_agrees_with_scikit_image(planes: tuple[np.ndarray, np.ndarray]) -> None:
+    expected = oracle.peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
+        *planes, data_range=255
+    )
     assert metrics.psnr(*planes) == pytest.approx(expected, abs=1e-9)
 
 
-def test_psnr_of_equal_pictures_is_infinite(planes: tuple[np.ndarray, np.ndarray]):
+def test_psnr_of_equal_pictures_is_infinite(planes: tuple[np.ndarray, np.ndarray]) -> None:
     assert metrics.psnr(planes[0], planes[0]) == float("inf")
 
 
-def test_ssim_agrees_with_scikit_image(planes: tuple[np.ndarray, np.ndarray]):
-    expected = oracle.structural_similarity(
+def test_ssim_agrees_with_scikit_image(planes: tuple[np.ndarray, np.ndarray]) -> None:
+    expected = oracle.structural_similarity(  # type: ignore[no-untyped-call]
         *planes, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert metrics.ssim(*planes) == pytest.approx(expected, abs=1e-9)
 
 
-def test_studio_luma_of_the_primaries():
+def test_studio_luma_of_the_primaries() -> None:
     primaries = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0]]], np.uint8)
     expected = [16, 235, 81.481, 144.553]
     np.testing.assert_allclose(metrics.studio_luma(primaries)[0], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(("folder", "scale"), PUBLISHED, ids=str)
-def test_bicubic_lands_on_the_published_scores(data: Path, folder: str, scale: int):
+def test_bicubic_lands_on_the_published_scores(data: Path, folder: str, scale: int) -> None:
     program = Program(scale, (Bicubic("result", "luma", scale),))
     upscaler = Upscaler(Model(program, {}))
     scores = mean([row for _, row in benchmark(upscaler, data / "bench" / folder / "HR")])

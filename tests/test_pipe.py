@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnnup.model.file import Model
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import y4m
 from bnnup.video.pipe import enlarge_stream
@@ -29,7 +30,7 @@ def command(model_files: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "bnnup", "pipe", "-s", "2", "-m", model]
 
 
-def run(command, data: bytes) -> subprocess.CompletedProcess[bytes]:
+def run(command: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, input=data, capture_output=True, timeout=60, env=CLEAN)
 
 
@@ -39,7 +40,7 @@ def frames_of(command: str) -> bytes:
     ).stdout
 
 
-def test_stream_is_the_picture_path(models):
+def test_stream_is_the_picture_path(models: dict[int, Model]) -> None:
     upscaler = Upscaler(models[2])
     grey = np.random.default_rng(0).integers(0, 256, (3, 9, 14), np.uint8)
     source = b"YUV4MPEG2 W14 H9 F25:1 Cmono\n" + b"".join(b"FRAME\n" + g.tobytes() for g in grey)
@@ -55,7 +56,7 @@ def test_stream_is_the_picture_path(models):
 @pytest.mark.parametrize(
     "pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv420p16le", "gray", "gray10le"]
 )
-def test_ffmpeg_on_both_ends(command, pix_fmt, tmp_path):
+def test_ffmpeg_on_both_ends(command: list[str], pix_fmt: str, tmp_path: Path) -> None:
     source = (
         "ffmpeg -nostdin -loglevel error -f lavfi -i testsrc2=s=50x34:r=10:d=0.5 "
         f"-pix_fmt {pix_fmt} -f yuv4mpegpipe -strict -1 -"
@@ -66,6 +67,7 @@ def test_ffmpeg_on_both_ends(command, pix_fmt, tmp_path):
     second = subprocess.Popen(command, stdin=first.stdout, stdout=subprocess.PIPE)
     third = subprocess.run(sink.split(), stdin=second.stdout, timeout=60)
     for process in (first, second):
+        assert process.stdout is not None
         process.stdout.close()
         assert process.wait(10) == 0
     assert third.returncode == 0
@@ -76,7 +78,7 @@ def test_ffmpeg_on_both_ends(command, pix_fmt, tmp_path):
 
 
 @needs_ffmpeg
-def test_raw_frames(command):
+def test_raw_frames(command: list[str]) -> None:
     data = frames_of("-f lavfi -i testsrc2=s=18x10:r=10:d=0.3 -pix_fmt yuv422p -f rawvideo -")
     done = run([*command, "--raw", "18x10:yuv422p"], data)
     assert done.returncode == 0
@@ -95,7 +97,9 @@ def test_raw_frames(command):
         ("p016le", "yuv420p16le"),
     ],
 )
-def test_packed_chroma_is_what_ffmpeg_makes_of_planes(packed, planar, models):
+def test_packed_chroma_is_what_ffmpeg_makes_of_planes(
+    packed: str, planar: str, models: dict[int, Model]
+) -> None:
     """Both ways: what ffmpeg packs, and what it unpacks."""
     made = {
         name: frames_of(
@@ -123,7 +127,7 @@ def test_packed_chroma_is_what_ffmpeg_makes_of_planes(packed, planar, models):
         (b"YUV4MPEG2 W2 H2 C444\nFRAME\n123", "cut within frame 1"),
     ],
 )
-def test_damage_is_one_line_and_exit_code_1(command, data, message):
+def test_damage_is_one_line_and_exit_code_1(command: list[str], data: bytes, message: str) -> None:
     done = run(command, data)
     assert done.returncode == 1
     lines = done.stderr.decode().splitlines()
@@ -132,12 +136,14 @@ def test_damage_is_one_line_and_exit_code_1(command, data, message):
     assert message in lines[0]
 
 
-def test_a_reader_that_leaves_ends_it_quietly(command):
+def test_a_reader_that_leaves_ends_it_quietly(command: list[str]) -> None:
     frame = b"FRAME\n" + bytes(3 * 64 * 64)
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN
     )
     with process:
+        assert process.stdin is not None
+        assert process.stdout is not None and process.stderr is not None
         process.stdin.write(b"YUV4MPEG2 W64 H64 C444\n" + frame * 2)
         process.stdin.flush()
         process.stdout.read(100)

@@ -1,18 +1,20 @@
 """Planes of film: meaning of codes, chroma's place, and what need not be computed again."""
 
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from bnnup.model.file import Model
 from bnnup.nn import EDSR, export
 from bnnup.pixels import bicubic
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video.frame_upscaler import FrameUpscaler, changed_areas, rectangles
-from bnnup.video.planes import PlaneFormat, read_pix_fmt
+from bnnup.video.planes import Plane, PlaneFormat, read_pix_fmt
 
 
 @dataclass
@@ -24,7 +26,7 @@ class Bicubic:
     name: str = "bicubic"
     threads: int = 1
 
-    def run(self, luma):
+    def run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         self.pixels += luma.size
         return bicubic.enlarge(luma, self.scale)
 
@@ -37,7 +39,7 @@ def make_upscaler(scale: int = 2, tile: int | None = None) -> Upscaler:
     return Upscaler(model, backend=Bicubic(scale), tile=tile)
 
 
-def random_frame(form: PlaneFormat, height: int, width: int, seed: int = 0):
+def random_frame(form: PlaneFormat, height: int, width: int, seed: int = 0) -> list[Plane]:
     rng = np.random.default_rng(seed)
     return [
         rng.integers(0, form.largest + 1, shape, form.dtype) for shape in form.shapes(height, width)
@@ -60,13 +62,13 @@ def random_frame(form: PlaneFormat, height: int, width: int, seed: int = 0):
         ("yuv400p", None),
     ],
 )
-def test_names(name, expected):
+def test_names(name: str, expected: PlaneFormat | None) -> None:
     assert read_pix_fmt(name) == expected
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("full", [True, False])
-def test_luma_is_the_picture_paths(bits, full):
+def test_luma_is_the_picture_paths(bits: int, full: bool) -> None:
     """Codes between black and white become what the picture path makes of the same luma."""
     upscaler = make_upscaler()
     form = PlaneFormat(bits, None, full)
@@ -80,7 +82,7 @@ def test_luma_is_the_picture_paths(bits, full):
         np.testing.assert_array_equal(enlarged, upscaler.enlarge(codes))
 
 
-def test_codes_beyond_black_and_white_survive():
+def test_codes_beyond_black_and_white_survive() -> None:
     form = PlaneFormat(8, None, full_range=False)
     plane = np.full((4, 4), 250, np.uint8)
     np.testing.assert_array_equal(FrameUpscaler(make_upscaler(), form)([plane])[0], 250)
@@ -88,7 +90,7 @@ def test_codes_beyond_black_and_white_survive():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("subsampling", [(1, 1), (0, 1), (0, 0), (0, 2)])
-def test_odd_sides(scale, subsampling):
+def test_odd_sides(scale: int, subsampling: tuple[int, int]) -> None:
     form = PlaneFormat(8, subsampling, False)
     enlarged = FrameUpscaler(make_upscaler(scale), form)(random_frame(form, 7, 9))
     assert [plane.shape for plane in enlarged] == form.shapes(7 * scale, 9 * scale)
@@ -98,7 +100,7 @@ def test_odd_sides(scale, subsampling):
 @pytest.mark.parametrize(
     ("location", "offset"), [("left", -0.25), ("center", 0), ("topleft", -0.25)]
 )
-def test_chroma_stays_where_it_belongs(scale, location, offset):
+def test_chroma_stays_where_it_belongs(scale: int, location: str, offset: float) -> None:
     """A ramp tells where each sample reads: at the same place of the picture as before."""
     form = PlaneFormat(16, (1, 1), False, location)
     ramp = np.tile(np.arange(32, dtype=np.uint16) * 1000, (32, 1))
@@ -113,7 +115,7 @@ def test_chroma_stays_where_it_belongs(scale, location, offset):
 @pytest.mark.parametrize(
     ("location", "offset"), [("left", (0.5, 0)), ("center", (0.5, 0.5)), ("bottomleft", (1, 0))]
 )
-def test_luma_is_seen_where_chroma_lies(location, offset):
+def test_luma_is_seen_where_chroma_lies(location: str, offset: tuple[float, float]) -> None:
     """A plane that rises evenly tells where it is read."""
     y, x = np.mgrid[:12, :16]
     seen = PlaneFormat(16, (1, 1), False, location).at_chroma((1000 * y + 10 * x).astype(np.uint16))
@@ -126,7 +128,7 @@ def test_luma_is_seen_where_chroma_lies(location, offset):
 
 
 @pytest.mark.parametrize("scale", [2, 3])
-def test_chroma_of_films_follows_luma(scale):
+def test_chroma_of_films_follows_luma(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Colours change where luma does; the network, had it been perfect, shows where."""
     y, x = np.mgrid[: 48 * scale, : 64 * scale]
     inside = np.hypot(y - 24 * scale, x - 32 * scale) < 15 * scale + 0.3
@@ -134,12 +136,13 @@ def test_chroma_of_films_follows_luma(scale):
     large = np.where(inside, 180, 60).astype(np.uint8)
     original = np.where(form.at_chroma(large) > 120, 150, 110).astype(np.uint8)
 
-    def small(plane):
+    def small(plane: Plane) -> Plane:
         parts = plane.reshape(len(plane) // scale, scale, -1, scale).mean((1, 3))
-        return np.floor(parts + 0.5).astype(np.uint8)
+        return np.asarray(np.floor(parts + 0.5), np.uint8)
 
     upscaler = make_upscaler(scale)
-    upscaler.backend.run = lambda luma: (large.astype(np.float32) - 16) / 219
+    perfect = (large.astype(np.float32) - np.float32(16)) / np.float32(219)
+    monkeypatch.setattr(upscaler.backend, "run", lambda luma: perfect)
     frame = [small(plane) for plane in (large, original, original)]
     _, cb, cr = FrameUpscaler(upscaler, form)(frame)
     plain = bicubic.enlarge(frame[1].astype(np.float32), scale, form.shift(scale))
@@ -150,7 +153,7 @@ def test_chroma_of_films_follows_luma(scale):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.randoms(use_true_random=False))
-def test_rectangles_cover_marks_once(rows, columns, random):
+def test_rectangles_cover_marks_once(rows: int, columns: int, random: Random) -> None:
     marks = np.array([[random.random() < 0.5 for _ in range(columns)] for _ in range(rows)])
     covered = np.zeros(marks.shape, int)
     for area in rectangles(marks):
@@ -158,7 +161,7 @@ def test_rectangles_cover_marks_once(rows, columns, random):
     np.testing.assert_array_equal(covered, marks)
 
 
-def test_reuse_is_exact_and_counted():
+def test_reuse_is_exact_and_counted() -> None:
     upscaler = make_upscaler(tile=96)
     form = PlaneFormat(8, (1, 1), False)
     enlarge = FrameUpscaler(upscaler, form)
@@ -175,17 +178,18 @@ def test_reuse_is_exact_and_counted():
     assert 0 < enlarge.reused < enlarge.pixels == 6 * 300 * 400
 
 
-def test_repeated_frames_cost_nothing():
+def test_repeated_frames_cost_nothing() -> None:
     upscaler = make_upscaler()
     form = PlaneFormat(8, None, False)
     enlarge = FrameUpscaler(upscaler, form)
     (plane,) = random_frame(form, 40, 50)
     for _ in range(3):
         enlarge([plane.copy()])
+    assert isinstance(upscaler.backend, Bicubic)
     assert upscaler.backend.pixels == plane.size
     assert enlarge.reused == 2 * plane.size
 
 
-def test_everything_changed_is_one_area():
+def test_everything_changed_is_one_area() -> None:
     plane = np.zeros((200, 300), np.uint8)
     assert changed_areas(plane + 1, plane, 34) == [(slice(0, 200), slice(0, 300))]

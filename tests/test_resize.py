@@ -16,7 +16,9 @@ def pixels(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize(("folder", "count"), [("Set5", 5), ("Set14", 14)])
-def test_reduce_reproduces_matlab_bit_for_bit(data: Path, folder: str, count: int, scale: int):
+def test_reduce_reproduces_matlab_bit_for_bit(
+    data: Path, folder: str, count: int, scale: int
+) -> None:
     originals = sorted((data / "bench" / folder / "HR").glob("*.png"))
     assert len(originals) == count
     for path in originals:
@@ -26,7 +28,7 @@ def test_reduce_reproduces_matlab_bit_for_bit(data: Path, folder: str, count: in
         np.testing.assert_array_equal(bicubic.reduce(original[:height, :width], scale), matlab)
 
 
-def test_reduce_refuses_sizes_that_are_no_multiple():
+def test_reduce_refuses_sizes_that_are_no_multiple() -> None:
     with pytest.raises(ValueError, match="no multiple of 3"):
         bicubic.reduce(np.zeros((9, 10), np.uint8), 3)
 
@@ -55,7 +57,7 @@ def enlarge_by_definition(plane: np.ndarray, factor: int) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (7, 5)], ids=str)
-def test_enlarge_follows_the_definition(shape: tuple[int, int], factor: int):
+def test_enlarge_follows_the_definition(shape: tuple[int, int], factor: int) -> None:
     plane = np.random.default_rng(0).random(shape).astype(np.float32)
     np.testing.assert_allclose(
         bicubic.enlarge(plane, factor), enlarge_by_definition(plane, factor), atol=1e-6
@@ -63,7 +65,7 @@ def test_enlarge_follows_the_definition(shape: tuple[int, int], factor: int):
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_enlarging_a_part_gives_the_same_bits(factor: int):
+def test_enlarging_a_part_gives_the_same_bits(factor: int) -> None:
     plane = np.random.default_rng(1).random((40, 37)).astype(np.float32)
     part = bicubic.enlarge(plane[8:31, 5:30], factor)
     inner = slice(2 * factor, -2 * factor)

@@ -189,7 +189,11 @@ class Stream(io.StringIO):
 
     def __init__(self, content: bytes = b"") -> None:
         super().__init__()
-        self.buffer = io.BytesIO(content)
+        self.bytes = io.BytesIO(content)
+
+    @property
+    def buffer(self) -> io.BytesIO:
+        return self.bytes
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif"])

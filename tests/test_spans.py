@@ -77,7 +77,9 @@ class Segments:
         ("fields.mp4", f"{FIELDS} -c:v libx264 -g 12", Cut(deinterlace=True)),
     ],
 )
-def test_apart_or_at_once(name, options, cut, upscaler, tmp_path):
+def test_apart_or_at_once(
+    name: str, options: str, cut: Cut, upscaler: Upscaler, tmp_path: Path
+) -> None:
     """Where a jump leads elsewhere, the seams tell, and the segment is made anew."""
     ffmpeg(f"{source('96x64', 4)} {options} {tmp_path / name}")
     once = Segments(upscaler, tmp_path / name, tmp_path / "once", cut)
@@ -91,7 +93,7 @@ def test_apart_or_at_once(name, options, cut, upscaler, tmp_path):
     assert sorted(chunk.pts for chunks in once.chunks() for chunk in chunks) == frames
 
 
-def test_a_jump_beyond_its_aim_is_noticed(upscaler, tmp_path):
+def test_a_jump_beyond_its_aim_is_noticed(upscaler: Upscaler, tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
     ffmpeg(f"{source('96x64', 4)} -c:v libx264 -g 12 {path}")
     once, apart = (Segments(upscaler, path, tmp_path / name, Cut()) for name in ("once", "apart"))
@@ -107,11 +109,13 @@ def test_a_jump_beyond_its_aim_is_noticed(upscaler, tmp_path):
     assert apart.chunks() == once.chunks()
 
 
-def test_spans_end_at_key_frames_where_they_can(tmp_path):
+def test_spans_end_at_key_frames_where_they_can(tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
     ffmpeg(f"{source('96x64', 4)} -c:v libx264 -g 16 -sc_threshold 0 {path}")
     planned = [*plan_spans(probe(path, Cut()), Cut())]
     assert [span.begin for span in planned] == [None, 640, 1280, 1920, 2560, 3200, 3840]
     assert [span.end for span in planned] == [640, 1280, 1920, 2560, 3200, 3840, None]
     assert [span.seek for span in planned[:2]] == [None, None]
-    assert all(0 < span.seek < span.begin for span in planned[2:])
+    for span in planned[2:]:
+        assert span.seek is not None and span.begin is not None
+        assert 0 < span.seek < span.begin

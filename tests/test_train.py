@@ -5,10 +5,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -42,7 +44,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_held_out_pictures_are_spread_and_disjoint(pictures: Path):
+def test_held_out_pictures_are_spread_and_disjoint(pictures: Path) -> None:
     paths = list_pictures(pictures, scale=2)
     assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "3.png"]
     training, validation = hold_out(paths, 2)
@@ -51,7 +53,7 @@ def test_held_out_pictures_are_spread_and_disjoint(pictures: Path):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_pairs_are_luma_of_the_8_bit_reduction(pictures: Path, scale: int):
+def test_pairs_are_luma_of_the_8_bit_reduction(pictures: Path, scale: int) -> None:
     high, low = read_pair(pictures / "3.png", scale)
     rgb = np.asarray(Image.open(pictures / "3.png"))
     rgb = rgb[: 37 - 37 % scale, : 41 - 41 % scale]
@@ -76,7 +78,9 @@ def drawn(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("scale", [2, 3])
 @pytest.mark.parametrize("side", [None, 18])
-def test_drawn_pairs_are_what_was_drawn_at_both_sizes(drawn: Path, scale: int, side: int | None):
+def test_drawn_pairs_are_what_was_drawn_at_both_sizes(
+    drawn: Path, scale: int, side: int | None
+) -> None:
     paths = list_pictures(drawn, scale=scale)
     assert [path.name for path in paths] == [f"a@{scale}x.png", f"b@{scale}x.png"]
     high, low = read_pair(paths[0], scale, side)
@@ -87,7 +91,7 @@ def test_drawn_pairs_are_what_was_drawn_at_both_sizes(drawn: Path, scale: int, s
     assert (high - repeated == 40 * (scale - 1) * 128).all()
 
 
-def test_drawn_pictures_are_whole_multiples(drawn: Path):
+def test_drawn_pictures_are_whole_multiples(drawn: Path) -> None:
     Image.new("L", (24, 19)).save(drawn / "a@1x.png")
     with pytest.raises(TrainingError, match="not 2 times as large"):
         read_pair(drawn / "a@2x.png", 2)
@@ -96,7 +100,9 @@ def test_drawn_pictures_are_whole_multiples(drawn: Path):
 
 
 @pytest.mark.parametrize("scale", [2, 3])
-def test_patches_are_crops_of_a_picture_under_one_of_eight_symmetries(pictures: Path, scale: int):
+def test_patches_are_crops_of_a_picture_under_one_of_eight_symmetries(
+    pictures: Path, scale: int
+) -> None:
     paths = list_pictures(pictures, scale=scale)
     pool = PatchPool.load(paths, scale, 8, torch.device("cpu"))
     low, high = pool.sample(64, 8, torch.Generator().manual_seed(0))
@@ -107,7 +113,9 @@ def test_patches_are_crops_of_a_picture_under_one_of_eight_symmetries(pictures: 
     assert len(symmetries) == 8
 
 
-def find_crop(low: np.ndarray, high: np.ndarray, pairs: list, scale: int) -> tuple[int, bool]:
+def find_crop(
+    low: np.ndarray, high: np.ndarray, pairs: list[list[NDArray[Any]]], scale: int
+) -> tuple[int, bool]:
     """The (quarter turns, mirrored) under which both patches stand at one place."""
     for turns in range(4):
         for mirrored in (False, True):
@@ -122,20 +130,20 @@ def find_crop(low: np.ndarray, high: np.ndarray, pairs: list, scale: int) -> tup
     raise AssertionError("the patch stands nowhere")
 
 
-def test_pictures_smaller_than_a_patch_are_left_out(pictures: Path):
+def test_pictures_smaller_than_a_patch_are_left_out(pictures: Path) -> None:
     pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 24, torch.device("cpu"))
     assert pool.height.tolist() == [32]
     with pytest.raises(TrainingError, match="as large as a patch"):
         PatchPool.load(list_pictures(pictures, scale=2), 2, 64, torch.device("cpu"))
 
 
-def test_schedule_warms_up_and_falls_to_zero():
+def test_schedule_warms_up_and_falls_to_zero() -> None:
     settings = Settings(steps=1000, learning_rate=0.1, warm_up=0.1)
     rates = [settings.rate(settings.progress(step, 0)) for step in (0, 50, 100, 550, 1000)]
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-12)
 
 
-def test_schedule_by_minutes_ignores_steps():
+def test_schedule_by_minutes_ignores_steps() -> None:
     settings = Settings(steps=1, minutes=2)
     assert settings.progress(500, 60) == 0.5
 
@@ -146,7 +154,7 @@ def trained(settings: Settings, pictures: Path, run: Path, **options: float) -> 
     return trainer
 
 
-def test_a_stopped_run_continues_exactly(pictures: Path, tmp_path: Path):
+def test_a_stopped_run_continues_exactly(pictures: Path, tmp_path: Path) -> None:
     """Stopped after every single step, across the change to binary weights."""
     whole = trained(TINY, pictures, tmp_path / "whole")
     for _ in range(TINY.steps):
@@ -159,7 +167,7 @@ def test_a_stopped_run_continues_exactly(pictures: Path, tmp_path: Path):
     assert a["best"] == b["best"]
 
 
-def test_an_interrupted_run_saves_and_goes_on(pictures: Path, tmp_path: Path):
+def test_an_interrupted_run_saves_and_goes_on(pictures: Path, tmp_path: Path) -> None:
     """A terminated process leaves a checkpoint from which the same command continues."""
     code = f"""
 import os, signal
@@ -182,7 +190,9 @@ trainer.train(validate_every=100)
     assert Trainer(TINY, [pictures], tmp_path).step == 3
 
 
-def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(pictures: Path, tmp_path: Path):
+def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(
+    pictures: Path, tmp_path: Path
+) -> None:
     trainer = trained(TINY, pictures, tmp_path)
     with (tmp_path / LOG).open() as file:
         rows = list(csv.DictReader(file))
@@ -190,13 +200,13 @@ def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(pictures: Path,
     assert [row["weights"] for row in rows] == ["binary"] * 3
     model = load_model(tmp_path / MODEL)
     ((high, low),) = trainer.validation["clean"]
-    result = TorchBackend(model).run(low / np.float32(WHITE)).clip(0, 1)
+    result = TorchBackend(model).run((low / np.float32(WHITE)).astype(np.float32)).clip(0, 1)
     luma = [np.rint(16 + 219 * plane)[2:-2, 2:-2] for plane in (result, high / WHITE)]
     best = max(float(row["psnr"]) for row in rows)
     assert metrics.psnr(*luma) == pytest.approx(best, abs=0.01)
 
 
-def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
+def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path) -> None:
     body = trained(TINY, pictures, tmp_path / "x2").network.state_dict()
     settings = replace(TINY, scale=3)
     network = Trainer(settings, [pictures], tmp_path / "x3", initial=tmp_path / "x2").network
@@ -206,7 +216,7 @@ def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path):
     assert network.tail.convolution.weight.shape[0] == 9
 
 
-def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path):
+def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path) -> None:
     trained(TINY, pictures, tmp_path, stop_after=0)
     with pytest.raises(TrainingError, match=r"learning_rate = 0\.0015, not 0\.5"):
         Trainer(replace(TINY, learning_rate=0.5), [pictures], tmp_path)
@@ -215,14 +225,14 @@ def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path
 @pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "no")])
 def test_steps_are_computed_in_bf16_only_where_that_is_no_emulation(
     native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
     assert choose_precision("auto") == chosen
     assert choose_precision("bf16") == "bf16"
 
 
-def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
+def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no pictures"):
         list_pictures(tmp_path, scale=2)
     with pytest.raises(TrainingError, match="hold out 4 of 4"):
@@ -241,7 +251,9 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path):
         read_pair(tmp_path / "broken.png", 2)
 
 
-def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(pictures: Path, tmp_path: Path):
+def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(
+    pictures: Path, tmp_path: Path
+) -> None:
     lines: list[str] = []
     network = Network("tiny", "edsr", 1, 8, 1e-3, "for this test")
     runs, weights = tmp_path / "runs", tmp_path / "weights"
@@ -249,7 +261,11 @@ def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(pictures: Pat
     def run() -> list[str]:
         lines.clear()
         base = replace(TINY, steps=6)
-        options = {"validate_every": 2, "networks": (network,), "report": lines.append}
+        options: dict[str, Any] = {
+            "validate_every": 2,
+            "networks": (network,),
+            "report": lines.append,
+        }
         run_queue([pictures], runs, weights, base=base, **options)
         return lines
 
@@ -264,7 +280,7 @@ def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(pictures: Pat
     assert [line for line in run() if "bundled" in line] == ["tiny-x3: bundled"]
 
 
-def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_path: Path):
+def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_path: Path) -> None:
     options = "--blocks 1 --channels 8 --steps 6 --batch 2 --patch 8 --held-out 1"
     command = ["train", str(pictures), "-o", str(tmp_path / "run"), *options.split()]
     stopped = CliRunner().invoke(app, [*command, "--stop-after", "0"])
@@ -276,7 +292,7 @@ def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_pat
     assert load_model(tmp_path / "run" / MODEL).program.scale == 2
 
 
-def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path):
+def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path) -> None:
     """Damaged variants are made once, and every kind of damage is validated."""
     settings = replace(TINY, trained_for="real")
     run = tmp_path / "runs" / "real"
@@ -294,7 +310,7 @@ def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path):
     assert torch.equal(again.pool.low, trainer.pool.low)
 
 
-def test_a_quarter_of_the_patches_is_clean(pictures: Path):
+def test_a_quarter_of_the_patches_is_clean(pictures: Path) -> None:
     pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"), variants=3)
     clean = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"))
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
@@ -306,7 +322,7 @@ def test_a_quarter_of_the_patches_is_clean(pictures: Path):
     assert share == pytest.approx(CLEAN, abs=0.05)
 
 
-def test_starting_from_a_model_file_computes_the_same(pictures: Path, tmp_path: Path):
+def test_starting_from_a_model_file_computes_the_same(pictures: Path, tmp_path: Path) -> None:
     """From signs alone: up to the rounding of what batch norm folds away."""
     trained(TINY, pictures, tmp_path / "first")
     model = load_model(tmp_path / "first" / MODEL)
@@ -320,7 +336,7 @@ def test_starting_from_a_model_file_computes_the_same(pictures: Path, tmp_path: 
         Trainer(replace(TINY, channels=16), [pictures], tmp_path / "third", initial=start)
 
 
-def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path):
+def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:
     trainer = trained(TINY, pictures, tmp_path)
     weight = trainer.network.body[0].weight
     with torch.no_grad():
@@ -333,6 +349,6 @@ def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path):
     assert torch.equal(read["body.0.weight"] >= 0, weight >= 0)
 
 
-def test_the_architecture_gives_the_size():
+def test_the_architecture_gives_the_size() -> None:
     assert size_of("rcan") == {"blocks": 5, "channels": 64}
     assert size_of("rcan", channels=32) == {"blocks": 5, "channels": 32}

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup
 from films import ffmpeg, ffprobe, needs_ffmpeg, source  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
+from bnnup.system import paths  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler  # noqa: E402
 from bnnup.video import enlarge  # noqa: E402
 from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
@@ -22,8 +24,8 @@ pytestmark = needs_ffmpeg
 SOUND = "-f lavfi -i sine=d=0.4"
 
 
-def probed(path: Path) -> list[dict]:
-    streams: list[dict] = ffprobe(path, "-show_streams")["streams"]
+def probed(path: Path) -> list[dict[str, Any]]:
+    streams: list[dict[str, Any]] = ffprobe(path, "-show_streams")["streams"]
     return streams
 
 
@@ -37,7 +39,9 @@ def refused(upscaler: Upscaler, before: Path, after: Path, **options: object) ->
 
 
 @pytest.mark.parametrize("sound", ["flac", "pcm_s16le"])
-def test_sound_that_would_become_unknown_data_is_a_misfit(sound, upscaler, tmp_path):
+def test_sound_that_would_become_unknown_data_is_a_misfit(
+    sound: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     before, after = tmp_path / "in.mkv", tmp_path / "out.ts"
     ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a {sound} {before}")
     error = refused(upscaler, before, after)
@@ -48,7 +52,7 @@ def test_sound_that_would_become_unknown_data_is_a_misfit(sound, upscaler, tmp_p
     assert [stream["codec_type"] for stream in probed(after)] == ["video"]
 
 
-def test_a_cover_stays_a_cover_in_matroska(upscaler, tmp_path):
+def test_a_cover_stays_a_cover_in_matroska(upscaler: Upscaler, tmp_path: Path) -> None:
     cover, before, after = (tmp_path / name for name in ("cover.png", "in.mkv", "out.mkv"))
     ffmpeg(f"{source()} -frames:v 1 {cover}")
     attach = f"-attach {cover} -metadata:s:t mimetype=image/png -metadata:s:t filename=cover.png"
@@ -63,7 +67,9 @@ def test_a_cover_stays_a_cover_in_matroska(upscaler, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["ts", "avi"])
-def test_a_film_shown_turned_goes_where_that_is_kept(ending, upscaler, tmp_path):
+def test_a_film_shown_turned_goes_where_that_is_kept(
+    ending: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     plain, before = tmp_path / "plain.mp4", tmp_path / "in.mp4"
     ffmpeg(f"{source()} -c:v libx264 {plain}")
     ffmpeg(f"-i {plain} -c copy -metadata:s:v rotate=90 {before}")
@@ -71,14 +77,14 @@ def test_a_film_shown_turned_goes_where_that_is_kept(ending, upscaler, tmp_path)
     assert "turned" in str(refused(upscaler, before, tmp_path / f"out.{ending}"))
 
 
-def test_avi_has_the_frame_rate_of_the_film(upscaler, tmp_path):
+def test_avi_has_the_frame_rate_of_the_film(upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = tmp_path / "in.mp4", tmp_path / "out.avi"
     ffmpeg(f"{source()} -c:v libx264 -bf 0 {before}")
     enlarge_video(upscaler, before, after)
     assert probed(after)[0]["r_frame_rate"] == "25/1"
 
 
-def test_avi_refuses_a_variable_frame_rate(upscaler, tmp_path):
+def test_avi_refuses_a_variable_frame_rate(upscaler: Upscaler, tmp_path: Path) -> None:
     before = tmp_path / "in.mp4"
     vary = "-vf settb=1/1000,setpts='PTS+mod(N,3)*13' -vsync vfr -video_track_timescale 90000"
     ffmpeg(f"{source()} {vary} -c:v libx264 {before}")
@@ -86,7 +92,9 @@ def test_avi_refuses_a_variable_frame_rate(upscaler, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["m3u8", "mpd"])
-def test_an_output_of_many_files_is_refused(ending, upscaler, tmp_path):
+def test_an_output_of_many_files_is_refused(
+    ending: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     before = tmp_path / "in.mp4"
     ffmpeg(f"{source()} -c:v libx264 {before}")
     assert "more than one file" in str(refused(upscaler, before, tmp_path / f"out.{ending}"))
@@ -94,7 +102,9 @@ def test_an_output_of_many_files_is_refused(ending, upscaler, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4"])
-def test_sound_whose_times_fall_back_is_kept(ending, upscaler, tmp_path):
+def test_sound_whose_times_fall_back_is_kept(
+    ending: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     """As where recordings that overlap were joined."""
     before, after = tmp_path / "in.ts", tmp_path / f"out.{ending}"
     parts = []
@@ -113,7 +123,9 @@ def test_sound_whose_times_fall_back_is_kept(ending, upscaler, tmp_path):
     assert len(packets) == len(ffprobe(before, "-show_packets", "-select_streams", "a")["packets"])
 
 
-def test_a_stream_that_begins_in_mid_film_costs_a_warning(upscaler, tmp_path):
+def test_a_stream_that_begins_in_mid_film_costs_a_warning(
+    upscaler: Upscaler, tmp_path: Path
+) -> None:
     film, more = tmp_path / "film.flv", tmp_path / "more.flv"
     before, after = tmp_path / "in.flv", tmp_path / "out.mkv"
     sound = "-f lavfi -i sine=d=8 -c:a libmp3lame -ar 44100"
@@ -126,7 +138,9 @@ def test_a_stream_that_begins_in_mid_film_costs_a_warning(upscaler, tmp_path):
     assert result.progress.frames == 200
 
 
-def test_work_goes_on_when_only_other_streams_change(upscaler, tmp_path, monkeypatch):
+def test_work_goes_on_when_only_other_streams_change(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a run left is not lost to one that leaves out streams."""
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a aac {before}")
@@ -135,7 +149,7 @@ def test_work_goes_on_when_only_other_streams_change(upscaler, tmp_path, monkeyp
         raise MediaError("no room")
 
     with monkeypatch.context() as patch, pytest.raises(MediaError, match="no room"):
-        patch.setattr(enlarge.paths, "move", fail)
+        patch.setattr(paths, "move", fail)
         patch.setattr(enlarge, "find_flaws", fail)
         enlarge_video(upscaler, before, after)
     result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
@@ -145,7 +159,9 @@ def test_work_goes_on_when_only_other_streams_change(upscaler, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("size", "expected"), [("64x36", "smpte170m"), ("720x576", "bt470bg"), ("1280x8", None)]
 )
-def test_what_standard_definition_does_not_say_is_written(size, expected, upscaler, tmp_path):
+def test_what_standard_definition_does_not_say_is_written(
+    size: str, expected: str | None, upscaler: Upscaler, tmp_path: Path
+) -> None:
     """Or players would take the larger pictures for BT.709."""
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source(size, seconds=0.04)} -pix_fmt yuv420p -c:v libx264 {before}")
@@ -155,7 +171,9 @@ def test_what_standard_definition_does_not_say_is_written(size, expected, upscal
     assert film.get("color_space") == film.get("color_primaries") == expected
 
 
-def test_colours_that_change_in_mid_film_are_found_before_any_work(upscaler, tmp_path):
+def test_colours_that_change_in_mid_film_are_found_before_any_work(
+    upscaler: Upscaler, tmp_path: Path
+) -> None:
     before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
     parts = []
     for number, matrix in enumerate(("bt709", "smpte170m")):
@@ -171,7 +189,7 @@ def test_colours_that_change_in_mid_film_are_found_before_any_work(upscaler, tmp
     assert probed(after)[0]["color_space"] == "bt709"
 
 
-def test_interlaced_by_the_word_of_the_container(upscaler, tmp_path):
+def test_interlaced_by_the_word_of_the_container(upscaler: Upscaler, tmp_path: Path) -> None:
     """Of a codec whose frames do not say it."""
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"{source(rate=50)} -vf interlace -c:v ffv1 -field_order tt {before}")
@@ -181,7 +199,7 @@ def test_interlaced_by_the_word_of_the_container(upscaler, tmp_path):
     assert probed(after)[0]["field_order"] == "progressive"
 
 
-def test_what_an_edit_list_hides_stays_hidden(upscaler, tmp_path):
+def test_what_an_edit_list_hides_stays_hidden(upscaler: Upscaler, tmp_path: Path) -> None:
     whole, before, after = (tmp_path / name for name in ("whole.mp4", "in.mp4", "out.mkv"))
     ffmpeg(f"{source(seconds=3)} -f lavfi -i sine=d=3 -c:v libx264 -g 50 -c:a aac {whole}")
     ffmpeg(f"-ss 0.6 -i {whole} -c copy {before}")
@@ -218,8 +236,8 @@ def said(path: Path) -> str:
     ],
 )
 def test_sound_that_does_not_fit_is_converted_without_loss(
-    name, sound, ending, expected, upscaler, tmp_path
-):
+    name: str, sound: str, ending: str, expected: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     before, after = tmp_path / name, tmp_path / f"out.{ending}"
     ffmpeg(f"{source(seconds=1)} -f lavfi -i sine=d=1 -c:v mpeg4 -c:a {sound} {before}")
     result = enlarge_video(upscaler, before, after)
@@ -230,7 +248,7 @@ def test_sound_that_does_not_fit_is_converted_without_loss(
     assert np.abs(samples[0] - samples[1]).max() <= 1
 
 
-def test_sound_is_converted_as_the_user_says(upscaler, tmp_path):
+def test_sound_is_converted_as_the_user_says(upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = tmp_path / "in.mkv", tmp_path / "out.ts"
     ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a flac {before}")
     error = refused(upscaler, before, after, audio_codec="flute")
@@ -240,7 +258,9 @@ def test_sound_is_converted_as_the_user_says(upscaler, tmp_path):
 
 
 @pytest.mark.parametrize(("first", "second"), [("mkv", "mp4"), ("mp4", "mkv")])
-def test_subtitles_change_their_form_with_the_container(first, second, upscaler, tmp_path):
+def test_subtitles_change_their_form_with_the_container(
+    first: str, second: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     text, before, after = tmp_path / "s.srt", tmp_path / f"in.{first}", tmp_path / f"out.{second}"
     text.write_text(
         "1\n00:00:00,100 --> 00:00:00,300\nÄpfel, two\nlines\n\n"

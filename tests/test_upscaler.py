@@ -191,7 +191,7 @@ def test_alpha_has_no_halo_around_an_edge(models: dict[int, Model]) -> None:
 def test_alpha_does_not_change_the_colours(models: dict[int, Model], channels: int) -> None:
     """Unless nothing shows through it: that is given the colour around it."""
     upscaler = Upscaler(models[2])
-    pixels = noise(9, 11, channels) | 1
+    pixels = noise(9, 11, channels) | np.uint8(1)
     colors = pixels[..., 0] if channels == 2 else pixels[..., :3]
     result = upscaler(pixels)
     result = result[..., 0] if channels == 2 else result[..., :3]
@@ -230,7 +230,7 @@ def test_pieces_of_transparency_do_not_show(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_alpha_by_bicubic(models: dict[int, Model]) -> None:
-    pixels = noise(9, 11, 4) | 1
+    pixels = noise(9, 11, 4) | np.uint8(1)
     result = Upscaler(models[2], alpha="bicubic")(pixels)
     np.testing.assert_array_equal(result[..., 3], Upscaler(bicubic_model(2))(pixels)[..., 3])
     np.testing.assert_array_equal(result[..., :3], Upscaler(models[2])(pixels)[..., :3])
@@ -242,7 +242,7 @@ def test_alpha_by_bicubic(models: dict[int, Model]) -> None:
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)], ids=["grey", "grey-a", "rgb", "rgba"])
 def test_network_of_nothing_but_bicubic(scale: int, channels: tuple[int, ...]) -> None:
-    pixels = noise(11, 14, *channels) | 1  # no alpha of 0, which lets colours be replaced
+    pixels = noise(11, 14, *channels) | np.uint8(1)  # no alpha of 0, which lets colours be replaced
     planes = np.atleast_3d(pixels).astype(np.float64)
     expected = np.stack(
         [bicubic_by_definition(planes[..., i], scale) for i in range(planes.shape[2])], axis=2
@@ -257,7 +257,7 @@ def test_network_of_nothing_but_bicubic(scale: int, channels: tuple[int, ...]) -
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_shift(scale: int) -> None:
     """A ramp stays where it is: the centre of a pixel is the centre of its enlargement."""
-    columns = np.arange(5, 25, dtype=np.float32) / 40
+    columns = np.arange(5, 25, dtype=np.float32) / np.float32(40)
     result = Upscaler(bicubic_model(scale))(np.tile(columns, (20, 1)))
     centres = (np.arange(20 * scale) + 0.5) / scale - 0.5
     inner = slice(3 * scale, -3 * scale)

@@ -57,7 +57,7 @@ def test_few_bits_are_stretched(tmp_path: Path, bits: int) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "rgb"])
 def test_floats_of_nought_to_one(tmp_path: Path, channels: tuple[int, ...], dtype: type) -> None:
-    stored = ramp(*channels).astype(dtype)
+    stored: NDArray[Any] = ramp(*channels).astype(dtype)
     tifffile.imwrite(tmp_path / "in.tif", stored, photometric="rgb" if channels else None)
     picture = read_picture(tmp_path / "in.tif")
     np.testing.assert_allclose(picture.pixels, stored.astype(float) * 65535, atol=0.5)

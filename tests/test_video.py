@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
 from av.sidedata.sidedata import Type as SideData  # noqa: E402
+from conftest import Run  # noqa: E402
 from films import (  # noqa: E402
     Interrupter,
     ffmpeg,
@@ -25,16 +27,17 @@ from films import (  # noqa: E402
     source,
     times,
 )
+from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
 from bnnup.cli.output import with_hint  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.system import paths  # noqa: E402
-from bnnup.upscale.upscaler import load  # noqa: E402
+from bnnup.upscale.upscaler import Upscaler, load  # noqa: E402
 from bnnup.video import enlarge, mux, spans, transcode  # noqa: E402
 from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
 from bnnup.video.planes import read_pix_fmt  # noqa: E402
 from bnnup.video.read import Cut  # noqa: E402
-from bnnup.video.segments import SegmentWriter  # noqa: E402
+from bnnup.video.segments import Chunk, SegmentWriter  # noqa: E402
 from bnnup.video.size import Exact  # noqa: E402
 
 pytestmark = needs_ffmpeg
@@ -67,7 +70,7 @@ HDR = (
 )
 
 
-def streams(path: Path) -> list[dict]:
+def streams(path: Path) -> list[dict[str, Any]]:
     """What must stay the same of each stream."""
     kept = (
         "index", "codec_type", "pix_fmt", "sample_aspect_ratio", "color_range", "color_space",
@@ -82,7 +85,7 @@ def streams(path: Path) -> list[dict]:
     ]
 
 
-def as_meant(stream: dict) -> dict:
+def as_meant(stream: dict[str, Any]) -> dict[str, Any]:
     """What players take a small film without tags for, and a larger one would not say."""
     colors = ("color_space", "color_primaries", "color_transfer")
     is_film = stream["codec_type"] == "video" and not stream["disposition"]["attached_pic"]
@@ -113,7 +116,9 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_everything_but_the_size_stays(rich, suffix, upscaler, tmp_path):
+def test_everything_but_the_size_stays(
+    rich: Path, suffix: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     before, after = rich / f"rich.{suffix}", tmp_path / f"out.{suffix}"
     result = enlarge_video(upscaler, before, after)
     assert (result.width, result.height, result.progress.frames) == (128, 72, 25)
@@ -150,7 +155,7 @@ def test_everything_but_the_size_stays(rich, suffix, upscaler, tmp_path):
         ),
     ],
 )
-def test_films_of_all_kinds(name, options, upscaler, tmp_path):
+def test_films_of_all_kinds(name: str, options: str, upscaler: Upscaler, tmp_path: Path) -> None:
     made, before, after = (
         tmp_path / f"in{Path(name).suffix}",
         tmp_path / name,
@@ -166,7 +171,7 @@ def test_films_of_all_kinds(name, options, upscaler, tmp_path):
     ]
 
 
-def test_hdr10(upscaler, tmp_path):
+def test_hdr10(upscaler: Upscaler, tmp_path: Path) -> None:
     colors = "-colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084"
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source()} -pix_fmt yuv420p10le -c:v libx265 {colors} -x265-params {HDR} {before}")
@@ -181,7 +186,7 @@ def test_hdr10(upscaler, tmp_path):
     assert side[0] == side[1]
 
 
-def test_rotation(upscaler, tmp_path):
+def test_rotation(upscaler: Upscaler, tmp_path: Path) -> None:
     plain, before, after = (tmp_path / name for name in ("plain.mp4", "in.mp4", "out.mp4"))
     ffmpeg(f"{source()} -c:v libx264 {plain}")
     with av.open(str(plain)) as film, av.open(str(before), "w") as turned:
@@ -201,14 +206,18 @@ def test_rotation(upscaler, tmp_path):
     "pix_fmt", ["gray", "gray12le", "yuv420p", "yuv422p10le", "yuv444p", "yuv444p12le", "yuv411p"]
 )
 @pytest.mark.parametrize("color_range", ["tv", "pc"])
-def test_decoded_luma_is_the_picture_paths(pix_fmt, color_range, upscaler, tmp_path):
+def test_decoded_luma_is_the_picture_paths(
+    pix_fmt: str, color_range: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(
         f"{source('80x48', 0.12)} -vf crop=61:35:0:0:exact=1 -c:v ffv1 -pix_fmt {pix_fmt} "
         f"-color_range {color_range} {before}"
     )
     enlarge_video(upscaler, before, after, Options(codec="ffv1"))
-    form = dataclasses.replace(read_pix_fmt(pix_fmt), full_range=color_range == "pc")
+    known = read_pix_fmt(pix_fmt)
+    assert known is not None
+    form = dataclasses.replace(known, full_range=color_range == "pc")
     black, span = np.float32(form.black), np.float32(form.span)
     for frame, larger in zip(planes(before), planes(after), strict=True):
         luma = upscaler.backend.run((frame[0].astype(np.float32) - black) / span)
@@ -219,7 +228,9 @@ def test_decoded_luma_is_the_picture_paths(pix_fmt, color_range, upscaler, tmp_p
         assert [plane.shape for plane in larger] == form.shapes(70, 122)
 
 
-def test_frames_with_captions_have_the_same_pixels(upscaler, tmp_path, monkeypatch):
+def test_frames_with_captions_have_the_same_pixels(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What carries side data along, here x264's about itself, must not touch the picture."""
     before, plain, carried = (tmp_path / name for name in ("in.mp4", "plain.mkv", "carried.mkv"))
     ffmpeg(f"{source('62x34')} -pix_fmt yuv422p -c:v libx264 {before}")
@@ -231,7 +242,7 @@ def test_frames_with_captions_have_the_same_pixels(upscaler, tmp_path, monkeypat
             np.testing.assert_array_equal(plane, same)
 
 
-def test_repeated_frames_are_not_computed_again(upscaler, tmp_path):
+def test_repeated_frames_are_not_computed_again(upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"-f lavfi -i color=red:s=64x36:r=25:d=0.4 -c:v ffv1 {before}")
     result = enlarge_video(upscaler, before, after)
@@ -261,7 +272,9 @@ def test_repeated_frames_are_not_computed_again(upscaler, tmp_path):
         ),
     ],
 )
-def test_refusals_name_the_remedy_and_leave_nothing(options, choice, message, upscaler, tmp_path):
+def test_refusals_name_the_remedy_and_leave_nothing(
+    options: str, choice: Options, message: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     ffmpeg(options.format(tmp_path / "in"))
@@ -274,14 +287,14 @@ def test_refusals_name_the_remedy_and_leave_nothing(options, choice, message, up
     assert list(folder.iterdir()) == []
 
 
-def test_files_that_are_no_films(upscaler, tmp_path):
+def test_files_that_are_no_films(upscaler: Upscaler, tmp_path: Path) -> None:
     before = tmp_path / "in.mp4"
     before.write_bytes(b"hello" * 100)
     with pytest.raises(MediaError, match="cannot be read as video"):
         enlarge_video(upscaler, before, tmp_path / "out.mp4")
 
 
-def test_cut_input_is_enlarged_as_far_as_it_goes(upscaler, tmp_path):
+def test_cut_input_is_enlarged_as_far_as_it_goes(upscaler: Upscaler, tmp_path: Path) -> None:
     whole, before, after = (tmp_path / name for name in ("whole.mkv", "in.mkv", "out.mkv"))
     ffmpeg(f"{source('160x90', 4)} -c:v libx264 {whole}")
     before.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -290,7 +303,7 @@ def test_cut_input_is_enlarged_as_far_as_it_goes(upscaler, tmp_path):
     assert times(after) == times(before)
 
 
-def test_a_film_that_changes_its_size_is_refused(upscaler, tmp_path):
+def test_a_film_that_changes_its_size_is_refused(upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
     parts = []
     for number, size in enumerate(("64x36", "96x64")):
@@ -303,7 +316,7 @@ def test_a_film_that_changes_its_size_is_refused(upscaler, tmp_path):
     assert not list(tmp_path.glob("out*"))
 
 
-def test_deinterlaced_frames_keep_their_times(upscaler, tmp_path):
+def test_deinterlaced_frames_keep_their_times(upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source(rate=50)} -vf interlace -c:v libx264 -flags +ilme+ildct {before}")
     enlarge_video(upscaler, before, after, Options(cut=Cut(deinterlace=True)))
@@ -311,7 +324,7 @@ def test_deinterlaced_frames_keep_their_times(upscaler, tmp_path):
     assert streams(after)[0]["field_order"] == "progressive"
 
 
-def test_misfits_are_named_or_left_out(rich, upscaler, tmp_path):
+def test_misfits_are_named_or_left_out(rich: Path, upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = rich / "rich.mkv", tmp_path / "out.mp4"
     with pytest.raises(MediaError, match=r"stream \d \(attachment, chapters\)") as refused:
         enlarge_video(upscaler, before, after)
@@ -323,7 +336,9 @@ def test_misfits_are_named_or_left_out(rich, upscaler, tmp_path):
     assert kinds[:4] == ["video", "audio", "audio", "subtitle"]
 
 
-def test_data_that_no_header_takes_is_a_misfit(upscaler, tmp_path, monkeypatch):
+def test_data_that_no_header_takes_is_a_misfit(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Like the metadata tracks of telephones; here a timecode that is not left to the muxer."""
     monkeypatch.setattr(mux, "REMADE", ())
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
@@ -336,7 +351,7 @@ def test_data_that_no_header_takes_is_a_misfit(upscaler, tmp_path, monkeypatch):
     assert times(after) == times(before)
 
 
-def test_cover_pictures_are_copied(upscaler, tmp_path):
+def test_cover_pictures_are_copied(upscaler: Upscaler, tmp_path: Path) -> None:
     cover, before, after = (tmp_path / name for name in ("cover.png", "in.mp4", "out.mp4"))
     ffmpeg(f"{source()} -frames:v 1 {cover}")
     maps = "-map 0 -map 1 -c:v:0 libx264 -c:v:1 png -disposition:v:1 attached_pic"
@@ -346,7 +361,7 @@ def test_cover_pictures_are_copied(upscaler, tmp_path):
     assert other_packets(after) == other_packets(before)
 
 
-def test_a_part(rich, upscaler, tmp_path):
+def test_a_part(rich: Path, upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = rich / "rich.mkv", tmp_path / "out.mkv"
     cut = Cut(start=0.4, duration=0.4)
     enlarge_video(upscaler, before, after, Options(cut=cut, codec="ffv1"))
@@ -358,7 +373,7 @@ def test_a_part(rich, upscaler, tmp_path):
     assert [p["data_hash"] for p in other_packets(after)] == kept
 
 
-def test_exact_size(upscaler, tmp_path):
+def test_exact_size(upscaler: Upscaler, tmp_path: Path) -> None:
     before, after = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg(f"{source()} -c:v libx264 {before}")
     enlarge_video(upscaler, before, after, Options(size=Exact(100, 72)))
@@ -376,7 +391,9 @@ def long_film(tmp_path: Path) -> Path:
     return path
 
 
-def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatch):
+def test_interrupted_work_is_continued(
+    long_film: Path, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spans, "LEAST", 10)
     monkeypatch.setattr(spans, "MOST", 14)
     straight, resumed = tmp_path / "straight.mkv", tmp_path / "resumed.mkv"
@@ -399,7 +416,9 @@ def test_interrupted_work_is_continued(long_film, upscaler, tmp_path, monkeypatc
     assert other_packets(resumed, film=-1) == other_packets(straight, film=-1)
 
 
-def test_unfinished_work_is_not_thrown_away_silently(long_film, upscaler, tmp_path, monkeypatch):
+def test_unfinished_work_is_not_thrown_away_silently(
+    long_film: Path, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spans, "MOST", 10)
     after = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):
@@ -412,11 +431,13 @@ def test_unfinished_work_is_not_thrown_away_silently(long_film, upscaler, tmp_pa
     assert times(after) == times(long_film)
 
 
-def test_a_full_disk_is_one_error_and_loses_nothing(long_film, upscaler, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_error_and_loses_nothing(
+    long_film: Path, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spans, "MOST", 10)
     after = tmp_path / "out.mkv"
 
-    def write(self, chunk):
+    def write(self: SegmentWriter, chunk: Chunk) -> None:
         if len(list(tmp_path.glob("*.part/*.seg"))) == 2:
             raise OSError(28, "No space left on device")
         wrote(self, chunk)
@@ -430,7 +451,9 @@ def test_a_full_disk_is_one_error_and_loses_nothing(long_film, upscaler, tmp_pat
     assert times(after) == times(long_film)
 
 
-def test_a_folder_in_the_way_is_left_alone(long_film, upscaler, tmp_path):
+def test_a_folder_in_the_way_is_left_alone(
+    long_film: Path, upscaler: Upscaler, tmp_path: Path
+) -> None:
     folder = tmp_path / "out.mkv.part"
     folder.mkdir()
     (folder / "letter.txt").write_text("mine")
@@ -446,7 +469,7 @@ def bnnup(model_files: Path, *arguments: object) -> list[str]:
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_work_is_continued(how, model_files, tmp_path):
+def test_killed_work_is_continued(how: signal.Signals, model_files: Path, tmp_path: Path) -> None:
     """A signal in frame 350 of 400, when one segment of 250, to the next key frame, is whole."""
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"{source('96x64', 16)} -c:v libx264 -preset ultrafast {before}")
@@ -477,7 +500,7 @@ main()
     assert times(after) == times(before)
 
 
-def test_command_line(rich, model_files, tmp_path):
+def test_command_line(rich: Path, model_files: Path, tmp_path: Path) -> None:
     after = tmp_path / "out.mp4"
     command = bnnup(model_files, rich / "rich.mp4", "-o", after, "--json")
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -498,7 +521,15 @@ def test_command_line(rich, model_files, tmp_path):
         assert message in done.stderr
 
 
-def test_places_that_are_not_local(rich, long_film, tiny, run, memory, tmp_path, monkeypatch):
+def test_places_that_are_not_local(
+    rich: Path,
+    long_film: Path,
+    tiny: Path,
+    run: Run,
+    memory: MemoryFileSystem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The same film, by the same segments, from and to memory://."""
     monkeypatch.setattr(spans, "MOST", 10)
     for path in rich / "rich.mp4", long_film:
@@ -526,7 +557,7 @@ def test_places_that_are_not_local(rich, long_film, tiny, run, memory, tmp_path,
     assert "this process only" in done.err
 
 
-def test_two_at_one_output(long_film, upscaler, tmp_path):
+def test_two_at_one_output(long_film: Path, upscaler: Upscaler, tmp_path: Path) -> None:
     """The second says so and touches nothing; the first one's film is whole."""
     after = tmp_path / "out.mkv"
     seen: list[str] = []

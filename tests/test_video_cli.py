@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ from PIL import Image, ImageColor  # noqa: E402
 from bnnup import cli  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
-from bnnup.video import encoders, spans, transcode  # noqa: E402
+from bnnup.upscale.upscaler import Upscaler  # noqa: E402
+from bnnup.video import encoders, film, spans, transcode  # noqa: E402
 from bnnup.video.enlarge import enlarge_video  # noqa: E402
 from bnnup.video.naming import ending_of  # noqa: E402
 from bnnup.video.sequence import plain_name  # noqa: E402
@@ -166,7 +169,14 @@ def test_frames_between_programs_are_for_pipe(run: Run) -> None:
     ],
     ids=str,
 )
-def test_sizes(options, size, run: Run, short: Path, model_files: Path, tmp_path: Path) -> None:
+def test_sizes(
+    options: list[object],
+    size: tuple[int, int],
+    run: Run,
+    short: Path,
+    model_files: Path,
+    tmp_path: Path,
+) -> None:
     after = tmp_path / "out.mkv"
     models = {2: "tiny-x2", 3: "tiny-x3"}
     model = model_files / f"{models[3 if max(size) > 128 else 2]}.safetensors"
@@ -210,7 +220,9 @@ def test_a_box_is_for_what_is_seen(run: Run, short: Path, tiny: Path, tmp_path: 
     ],
     ids=str,
 )
-def test_sides_that_follow_are_even(size, film, scale, result) -> None:
+def test_sides_that_follow_are_even(
+    size: Size | Exact, film: tuple[int, int], scale: int, result: tuple[int, int]
+) -> None:
     assert scale_for(size, *film) == scale
     assert sides(size, *film) == result
 
@@ -224,13 +236,13 @@ def test_sides_that_follow_are_even(size, film, scale, result) -> None:
     ],
     ids=str,
 )
-def test_sizes_that_no_film_gets(size, message) -> None:
+def test_sizes_that_no_film_gets(size: Size | Exact, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         scale_for(size, 64, 36)
 
 
 @pytest.mark.parametrize("text", ["big", "-2x-2", "0x5", "1280x", "1280x-3", "x", "1e3x5"])
-def test_texts_that_are_no_size(text) -> None:
+def test_texts_that_are_no_size(text: str) -> None:
     with pytest.raises(MediaError, match="no size"):
         read_size(text)
 
@@ -275,7 +287,7 @@ def test_times(start: str, run: Run, short: Path, tiny: Path, tmp_path: Path) ->
     ids=str,
 )
 def test_encoders_say_what_is_wrong(
-    options, message, run: Run, model_files: Path, tmp_path: Path
+    options: list[Any], message: str, run: Run, model_files: Path, tmp_path: Path
 ) -> None:
     before = tmp_path / "in.mkv"
     ffmpeg(f"{source('64x36', 0.08)} -vf crop=64:35:0:0:exact=1 -c:v ffv1 {before}")
@@ -290,7 +302,9 @@ def test_encoders_say_what_is_wrong(
     ("pix_fmt", "profile", "decoded"),
     [("yuv420p", "HQ", "yuv422p10le"), ("yuv444p", "4444", "yuv444p12le")],
 )
-def test_prores(pix_fmt, profile, decoded, run: Run, tiny: Path, tmp_path: Path) -> None:
+def test_prores(
+    pix_fmt: str, profile: str, decoded: str, run: Run, tiny: Path, tmp_path: Path
+) -> None:
     """For editing: into QuickTime, in ten bits, even where the film has fewer."""
     before = tmp_path / "in.mp4"
     ffmpeg(f"{source(seconds=0.08)} -pix_fmt {pix_fmt} -c:v libx264 {before}")
@@ -354,7 +368,12 @@ def tongues(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=str,
 )
 def test_streams_by_language(
-    options, kept, run: Run, tongues: Path, tiny: Path, tmp_path: Path
+    options: list[object],
+    kept: list[str | None],
+    run: Run,
+    tongues: Path,
+    tiny: Path,
+    tmp_path: Path,
 ) -> None:
     done = run("video", tongues, "-o", tmp_path / "out.mkv", "-m", tiny, *options)
     assert done.code == 0
@@ -403,7 +422,7 @@ def test_animated_pictures_become_films(
     """Each shown when it was, in the colours that Pillow sees."""
     colors = ["red", "lime", "blue", "white", "gray"]
     pictures = [Image.new("RGB", (32, 18), color) for color in colors]
-    options = {"duration": [100, 50, 200, 100, 100], "lossless": True}
+    options: dict[str, Any] = {"duration": [100, 50, 200, 100, 100], "lossless": True}
     before = tmp_path / f"cat.{ending}"
     pictures[0].save(before, save_all=True, append_images=pictures[1:], **options)
     assert run("video", before, "-m", bicubic).code == 0
@@ -482,7 +501,7 @@ def test_numbered_pictures_in_part(run: Run, bicubic: Path, frames: Path) -> Non
     ],
 )
 def test_numbered_pictures_that_are_none(
-    pattern: str, options, message: str, run: Run, tiny: Path, frames: Path
+    pattern: str, options: list[Any], message: str, run: Run, tiny: Path, frames: Path
 ) -> None:
     (frames / "r_1000.png").unlink()
     done = run("video", frames / pattern, "-m", tiny, *options)
@@ -494,18 +513,29 @@ def test_numbered_pictures_that_are_none(
 # Progress
 
 
-def test_time_left_is_right_after_a_resume(upscaler, tmp_path, monkeypatch) -> None:
+@dataclass
+class FakeClock:
+    """Stands in for the module ``time``."""
+
+    now: float = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_time_left_is_right_after_a_resume(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Decoding the finished part again, which is fast, is not taken for the pace of the rest."""
     monkeypatch.setattr(spans, "MOST", 10)
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"{source('48x32', 2)} -c:v libx264 {before}")
     with pytest.raises(KeyboardInterrupt):
         enlarge_video(upscaler, before, after, progress=Interrupter(45))
-    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    read_frames = transcode.read_frames
+    clock = FakeClock()
 
-    def ticking(*arguments):
-        for frame in read_frames(*arguments):
+    def ticking(*arguments: Any) -> Iterator[object]:
+        for frame in film.read_frames(*arguments):
             clock.now += 1
             yield frame
 

@@ -1,6 +1,7 @@
 """The page in a real browser: the same pixels as the command line's, and nothing sent anywhere."""
 
 import gzip
+import importlib
 import importlib.util
 import io
 import shutil
@@ -55,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page, built."""
     sys.path.insert(0, str(ROOT / "web"))
     try:
-        from build import build_page
+        build_page = importlib.import_module("build").build_page
     finally:
         sys.path.pop(0)
     folder = tmp_path_factory.mktemp("site")
@@ -312,7 +313,7 @@ def make_kind(kind: str, path: Path) -> Path:
         noisy = np.asarray(image) + rng.normal(0, 8, (70, 90, 3))
         image = Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
     path = path.with_suffix(f".{format.lower()}")
-    options = {"quality": int(detail)} if detail.isdecimal() else {}
+    options: dict[str, Any] = {"quality": int(detail)} if detail.isdecimal() else {}
     image.save(path, lossless=detail == "lossless", **options)
     return path
 

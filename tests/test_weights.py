@@ -82,7 +82,7 @@ def with_tensors(**changes: np.ndarray | None) -> bytes:
     from safetensors.numpy import save
 
     renamed = {name.replace("__", "."): tensor for name, tensor in changes.items()}
-    tensors = {k: v for k, v in (MODEL.tensors | renamed).items() if v is not None}
+    tensors = {k: v for k, v in {**MODEL.tensors, **renamed}.items() if v is not None}
     return save(tensors, split(SOUND)[0]["__metadata__"])
 
 

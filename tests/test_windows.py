@@ -1,11 +1,11 @@
 """What Windows does otherwise, as far as it can be played here: names, open files, consoles."""
 
+import ctypes
 import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
 import pytest
 
@@ -115,7 +115,6 @@ def test_windows_is_asked_for_what_its_processor_can(
                 assert number == 41
                 return answer
 
-    ctypes: Any = cpu.ctypes
     monkeypatch.setattr(ctypes, "windll", Windll, raising=False)
     monkeypatch.setattr(sys, "platform", "win32")
     assert cpu.has_avx512() is bool(answer)

@@ -227,6 +227,6 @@ def test_a_jpeg_xl_of_a_turned_jpeg_is_upright(tmp_path: Path) -> None:
 
 def test_compression_that_pillow_does_not_know(tmp_path: Path) -> None:
     stored = as_bits(ramp(3), 8)
-    options = {"compression": "webp", "compressionargs": {"lossless": True}}
+    options: dict[str, Any] = {"compression": "webp", "compressionargs": {"lossless": True}}
     tifffile.imwrite(tmp_path / "in.tif", stored, photometric="rgb", **options)
     np.testing.assert_array_equal(read_picture(tmp_path / "in.tif").pixels, stored)

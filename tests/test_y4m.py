@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from bnnup.errors import MediaError
 from bnnup.video import y4m
+from bnnup.video.planes import Plane
 
 
-def read(data: bytes):
+def read(data: bytes) -> tuple[y4m.Stream, list[list[Plane]]]:
     source = BytesIO(data)
     stream = y4m.read_header(source)
     return stream, list(y4m.read_frames(source, stream))
 
 
-def write(stream, frames) -> bytes:
+def write(stream: y4m.Stream, frames: list[list[Plane]]) -> bytes:
     target = BytesIO()
     y4m.write_header(target, stream)
     for planes in frames:
@@ -38,7 +39,7 @@ def write(stream, frames) -> bytes:
         (" Cmono12", [(3, 5)]),
     ],
 )
-def test_round_trip(colors, planes):
+def test_round_trip(colors: str, planes: list[tuple[int, int]]) -> None:
     deep = any(depth in colors for depth in ("p10", "p16", "o12"))
     size = sum(rows * columns for rows, columns in planes) * (2 if deep else 1)
     frames = [bytes(np.random.default_rng(seed).integers(0, 4, size, np.uint8)) for seed in (1, 2)]
@@ -60,12 +61,12 @@ def test_round_trip(colors, planes):
         (b"C420p10", "left", False),
     ],
 )
-def test_meaning(colors, location, full):
+def test_meaning(colors: bytes, location: str, full: bool) -> None:
     stream, _ = read(b"YUV4MPEG2 W2 H2 " + colors + b"\n")
     assert (stream.form.location, stream.form.full_range) == (location, full)
 
 
-def test_enlarged_keeps_the_other_fields():
+def test_enlarged_keeps_the_other_fields() -> None:
     stream, _ = read(b"YUV4MPEG2 W4 H2 F30000:1001 A4:3 C422 XFOO=W9\n")
     larger = write(stream.enlarged(3), [])
     assert larger == b"YUV4MPEG2 W12 H6 F30000:1001 A4:3 C422 XFOO=W9\n"
@@ -99,7 +100,7 @@ HEADER = b"YUV4MPEG2 W2 H2 F25:1 C444\n"
         (HEADER + b"\n", "frame 1"),
     ],
 )
-def test_damage_is_one_clear_error(data, message):
+def test_damage_is_one_clear_error(data: bytes, message: str) -> None:
     with pytest.raises(MediaError, match=message) as caught:
         read(data)
     assert "\n" not in str(caught.value)
@@ -108,7 +109,7 @@ def test_damage_is_one_clear_error(data, message):
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 30), st.binary(max_size=40))
-def test_any_bytes_are_frames_or_one_error(start, cut, rest):
+def test_any_bytes_are_frames_or_one_error(start: bytes, cut: int, rest: bytes) -> None:
     good = b"YUV4MPEG2 W2 H2 F25:1 C444\nFRAME\n0123456789ab"
     for data in (start + rest, good[:cut] + start + good[cut:] + rest):
         try:
@@ -117,11 +118,11 @@ def test_any_bytes_are_frames_or_one_error(start, cut, rest):
             assert "\n" not in str(error)
 
 
-def test_no_frames_are_no_error():
+def test_no_frames_are_no_error() -> None:
     assert read(HEADER)[1] == []
 
 
-def test_raw_frames():
+def test_raw_frames() -> None:
     stream = y4m.read_raw_format("3x2:yuv420p10le")
     data = bytes(range(20)) * 2
     frames = list(y4m.read_frames(BytesIO(data), stream))
@@ -134,6 +135,6 @@ def test_raw_frames():
 @pytest.mark.parametrize(
     "text", ["", "3x2", "3x2:rgb24", "0x2:gray", "axb:gray", "3x2:yuv420p10be", "9999999x1:gray"]
 )
-def test_raw_formats_that_are_none(text):
+def test_raw_formats_that_are_none(text: str) -> None:
     with pytest.raises(MediaError):
         y4m.read_raw_format(text)

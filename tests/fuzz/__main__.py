@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from targets import TARGETS, Target
 
@@ -37,7 +38,7 @@ class State:
     began: "Synchronized[float]" = field(default_factory=lambda: _shared(ctypes.c_double))
 
 
-def _shared(kind: type) -> "Synchronized":
+def _shared(kind: type) -> "Synchronized[Any]":
     return multiprocessing.Value(kind, lock=False)
 
 
