@@ -5,6 +5,7 @@ Ray's own test cluster; every node has one core.
 
 import filecmp
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -259,6 +260,20 @@ def test_an_unseen_folder_ends_the_job(nodes: "Cluster", album: Path, tiny: Path
     with pytest.raises(ClusterError, match="does not see"):
         [*works(nodes.address, album, album.parent / "out", tiny, make)]
     assert contents(album.parent / "out") == {}
+
+
+def test_the_documented_command(
+    run: Run, nodes: "Cluster", album: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are relative to where it is typed, which is not where workers are."""
+    text = (Path(__file__).parents[1] / "docs" / "pictures.md").read_text("utf-8")
+    line = next(line for line in text.splitlines() if "--cluster HOST:6379" in line)
+    command = shlex.split(line.replace("HOST:6379", nodes.address), comments=True)
+    album.rename(album.parent / "in")
+    monkeypatch.chdir(album.parent)
+    done = run(*command[1:], "-m", os.path.relpath(tiny))
+    assert (done.code, done.err) == (0, f"{album.parent / 'out'}: 6 done\n")
+    assert len(contents(album.parent / "out")) == 6
 
 
 def test_memory_is_of_one_process(run: Run, album: Path, tiny: Path) -> None:

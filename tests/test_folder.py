@@ -437,6 +437,48 @@ def test_damaged_record(run: Run, album: Path, tiny: Path) -> None:
 
 # Crashes
 
+
+def test_what_ended_a_run_comes_last_and_alone(
+    run: Run, album: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """A crash in one decoder meets no other picture, at no later run."""
+    out = album.parent / "big"
+    # A stand-in for a decoder with a fault, until the last run; a.jpg is the only JPEG.
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import os\n"
+        "from PIL.JpegImagePlugin import JpegImageFile\n"
+        "original = JpegImageFile._open\n"
+        "def faulty(self):\n"
+        f"    if os.path.exists({str(site / 'faulty')!r}):\n"
+        "        os.abort()\n"
+        "    original(self)\n"
+        "JpegImageFile._open = faulty\n"
+    )
+    (site / "faulty").touch()
+    command = [sys.executable, "-m", "bnnup", "upscale", album, "-o", out, "-m", tiny]
+
+    def start() -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(site)}
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    assert start().returncode == -signal.SIGABRT
+    done = start()
+    assert done.returncode == 1, done.stderr
+    assert "5 done, 1 failed" in done.stderr
+    assert "a.jpg ends the process that works on it (SIGABRT)" in done.stderr
+    assert "5 skipped, 1 failed" in start().stderr
+    (site / "faulty").unlink()
+    last = start()
+    assert (last.returncode, last.stderr.count("done last and alone")) == (0, 1)
+    undisturbed = album.parent / "undisturbed"
+    run("upscale", album, "-o", undisturbed, "-m", tiny)
+    assert contents(out) == contents(undisturbed)
+
+
 KILLED = """
 import os, signal, sys
 from bnnup import cli

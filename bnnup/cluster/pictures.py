@@ -3,7 +3,7 @@
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -25,9 +25,8 @@ from bnnup.folders.reader import Reader
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Known, Stream, Task
 from bnnup.folders.work import Work
-from bnnup.folders.writer import token
+from bnnup.folders.writer import remove_rest
 from bnnup.system import paths
-from bnnup.system.files import temporary_for
 from bnnup.upscale.upscaler import Upscaler
 
 LARGE = 40_000_000  # pixels of a picture that is cut up
@@ -206,7 +205,7 @@ class ClusterBatch:
             if feed.given:
                 self.workers.close()
             for task in feed.given:
-                _remove_rest(task)
+                remove_rest(task)
         yield from self._batch.run(large, ledger, force=force)
         self.wait()
 
@@ -281,7 +280,7 @@ class _Feed:
         self.given.discard(task)
         if isinstance(outcome.result, Work):
             return outcome.result
-        _remove_rest(task)
+        remove_rest(task)
         return Work(task, "failed", outcome.error)
 
 
@@ -291,12 +290,3 @@ def _begun(task: Task, ledger: Ledger) -> Task:
     assert target is not None and not isinstance(target, Stream)
     ledger.begin(target)
     return replace(task, known=Known(begun=True))
-
-
-def _remove_rest(task: Task) -> None:
-    """What a worker that died, or was stopped, may have left of a result."""
-    target = task.target
-    if target is None or isinstance(target, Stream) or not paths.is_local(target):
-        return
-    with suppress(OSError):
-        temporary_for(target, token(task)).unlink(missing_ok=True)

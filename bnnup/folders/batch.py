@@ -9,17 +9,19 @@ the end of that picture alone; what concerns all of them (``FullError``) is rais
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from threading import Event, Lock
 from typing import Protocol
 
 import numpy as np
 
+from bnnup.folders.apart import run_apart, shared
 from bnnup.folders.enlarger import Enlarger, Progress
 from bnnup.folders.ledger import Ledger
 from bnnup.folders.networks import Networks
 from bnnup.folders.reader import Reader
 from bnnup.folders.settings import Machine, Settings
-from bnnup.folders.tasks import Task
+from bnnup.folders.tasks import Stream, Task
 from bnnup.folders.work import Work
 from bnnup.folders.writer import write_result
 from bnnup.system.stages import ahead
@@ -53,11 +55,21 @@ class Runner(Protocol):
         ...
 
 
-class Batch:
-    """Runs tasks in this process, in their order."""
+class Apart(Protocol):
+    """What does a task in a process of its own: ``run_apart`` with all but these."""
 
-    def __init__(self, reader: Reader, enlarger: Enlarger) -> None:
-        self._reader, self._enlarger = reader, enlarger
+    def __call__(self, task: Task, *, force: bool) -> Work: ...
+
+
+class Batch:
+    """Runs tasks in this process, in their order.
+
+    Those that an earlier run began and did not finish come last, each ``apart`` if that is
+    given: a crash must not meet all that follow, at every run again.
+    """
+
+    def __init__(self, reader: Reader, enlarger: Enlarger, apart: Apart | None = None) -> None:
+        self._reader, self._enlarger, self._apart = reader, enlarger, apart
         self._network = Lock()
 
     @classmethod
@@ -66,7 +78,9 @@ class Batch:
     ) -> "Batch":
         """What runs tasks as ``settings`` say, with networks of this machine."""
         machine = machine or Machine()
-        return cls(Reader(settings, machine), Enlarger(Networks(settings, machine), progress))
+        enlarger = Enlarger(Networks(settings, machine), progress)
+        apart = partial(run_apart, settings=settings, machine=machine)
+        return cls(Reader(settings, machine), enlarger, apart)
 
     def prepare(self) -> None:
         """As ``Runner`` says."""
@@ -81,8 +95,11 @@ class Batch:
         only_plan: bool = False,
     ) -> Iterator[Work]:
         """As ``Runner`` says."""
+        last: list[Task] = []
         if ledger is not None:
             tasks = ledger.announced(tasks, force=force)
+            if self._apart is not None and not only_plan:
+                tasks = _set_aside(tasks, last)
         unwanted = Event()
         works = (Work(task, unwanted=unwanted) for task in tasks)
         read = ahead(self._read(works, ledger is not None, force, only_plan), 1)
@@ -101,6 +118,14 @@ class Batch:
                     yield work
             finally:
                 unwanted.set()  # before the stages are waited for
+        for task in last:
+            assert ledger is not None and self._apart is not None
+            work = self._apart(task, force=force)
+            if work.status == "done":
+                assert task.target is not None and not isinstance(task.target, Stream)
+                ledger.finish(task.target, work.key, work.bytes, model=work.choice.model)
+            ledger.settle(task, work.status)
+            yield work
 
     def _read(
         self, works: Iterable[Work], recorded: bool, force: bool, only_plan: bool
@@ -127,6 +152,15 @@ class Batch:
                     del picture
                     work.computed.set()
                 yield work, NOTHING
+
+
+def _set_aside(tasks: Iterable[Task], aside: list[Task]) -> Iterator[Task]:
+    """All but those that an earlier run may have ended at, which are added to ``aside``."""
+    for task in tasks:
+        if task.known is not None and task.known.unfinished and not task.problem and shared(task):
+            aside.append(task)
+        else:
+            yield task
 
 
 def _rest(strip: Strip, computed: Iterator[tuple[Work, Strip]]) -> Iterator[Strip]:

@@ -123,7 +123,9 @@ class Ledger:
         if place < 0 or int(self._names[place]) != name or self._sizes[place] == -2:
             return None
         size = int(self._sizes[place])
-        return Known(key=int(self._keys[place]), bytes=size) if size >= 0 else Known(begun=True)
+        if size < 0:
+            return Known(begun=True, unfinished=True)
+        return Known(key=int(self._keys[place]), bytes=size)
 
     def has_made(self, path: Path) -> bool:
         """Whether an earlier run made what lies there, and nobody has changed its size since."""
@@ -156,7 +158,8 @@ class Ledger:
                     chunk[place] = replace(task, problem=problem, hint="force")
                     continue
                 if known is None or force:
-                    known = Known(begun=True, new=known is None)
+                    unfinished = known is not None and known.unfinished
+                    known = Known(begun=True, new=known is None, unfinished=unfinished)
                     begun.append(self._line(task.target))
                 chunk[place] = replace(task, known=known)
             if begun:

@@ -27,11 +27,12 @@ class Known:
 
     ``key`` and ``bytes`` are those of a finished one. It is ``begun`` if it is on record
     that it is about to be made, and may then be written over; ``new`` if no earlier run
-    knew it.
+    knew it, ``unfinished`` if one began it and came no further.
     """
 
     begun: bool = False
     new: bool = False
+    unfinished: bool = False
     key: int | None = None
     bytes: int = -1
 

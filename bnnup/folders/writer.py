@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -12,7 +13,7 @@ from bnnup.folders.reader import digest
 from bnnup.folders.tasks import Stream, Task
 from bnnup.folders.work import Work
 from bnnup.pictures import write
-from bnnup.system import files
+from bnnup.system import files, paths
 from bnnup.upscale.passes import Strip
 
 
@@ -64,3 +65,12 @@ def token(task: Task) -> str:
     """What the temporary file is called by which a target is made."""
     assert task.target is not None
     return digest(os.fsencode(task.target.name))
+
+
+def remove_rest(task: Task) -> None:
+    """What a process that died, or was stopped, may have left of a result."""
+    target = task.target
+    if target is None or isinstance(target, Stream) or not paths.is_local(target):
+        return
+    with suppress(OSError):
+        files.temporary_for(target, token(task)).unlink(missing_ok=True)

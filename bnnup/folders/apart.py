@@ -1,0 +1,78 @@
+"""A picture in a process of its own, which is all that its decoder can then take along.
+
+For those that an earlier run began and did not finish: one of them may have ended it.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from typing import IO
+
+from bnnup.errors import FullError, MediaError
+from bnnup.folders.settings import Machine, Settings
+from bnnup.folders.tasks import Stream, Task
+from bnnup.folders.work import Work
+from bnnup.folders.writer import remove_rest
+from bnnup.system import paths
+
+NOTE = "an earlier run ended at it, so it was done last and alone"
+
+
+def shared(task: Task) -> bool:
+    """Whether other processes see both of its ends."""
+    ends = task.source, task.target
+    return all(
+        not (end is None or isinstance(end, Stream) or paths.is_private(end)) for end in ends
+    )
+
+
+def run_apart(task: Task, settings: Settings, machine: Machine, *, force: bool) -> Work:
+    """A ``shared`` task when it is done or has failed."""
+    command = [sys.executable, "-P", "-m", "bnnup.folders.apart"]
+    sent = pickle.dumps((task, settings, machine, force))
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        told, _ = process.communicate(sent)
+        outcome = pickle.loads(told) if process.returncode == 0 else _death(task, process)
+    finally:
+        process.kill()
+        process.wait()
+        if process.returncode:
+            remove_rest(task)
+    if isinstance(outcome, FullError):
+        raise outcome
+    assert isinstance(outcome, Work)
+    outcome.notes += (NOTE,)
+    return outcome
+
+
+def _death(task: Task, process: subprocess.Popen[bytes]) -> Work:
+    work = Work(task)
+    code = process.returncode
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    work.fail(MediaError(f"{task.name} ends the process that works on it ({how})"))
+    return work
+
+
+def _main(source: IO[bytes], target: IO[bytes]) -> None:
+    from bnnup.folders.batch import Batch
+
+    task, settings, machine, force = pickle.load(source)
+    outcome: Work | FullError
+    try:
+        [outcome] = Batch.of(settings, machine).run([task], force=force)
+    except FullError as error:
+        outcome = error
+    pickle.dump(outcome, target)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits decides
+    with contextlib.closing(os.fdopen(os.dup(1), "wb")) as told:
+        os.dup2(2, 1)  # whatever libraries print
+        _main(sys.stdin.buffer, told)
