@@ -24,7 +24,6 @@ from bnnup.errors import BackendError, ClusterError, FullError, MediaError, Mode
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
 
 # Functions travel by name to workers, where this file is not: only what is made in a

@@ -40,7 +40,7 @@ from bnnup.video.transcode import Progress
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-pytestmark = [needs_ffmpeg, pytest.mark.filterwarnings("ignore")]  # Ray's own
+pytestmark = needs_ffmpeg
 
 FRAMES = 100
 
