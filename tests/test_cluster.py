@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 
-
 # Functions travel by name to workers, where this file is not: only what is made in a
 # function travels whole.
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 
-
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     album = tmp_path / "album"

@@ -81,7 +81,7 @@ def test_channels_in(kernel: str, channels: int) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("channels", CHANNELS[:-2])
 def test_channels_out(kernel: str, channels: int) -> None:
-    assert_exact(binary_model(5, channels, 3, activation="relu"), whole_numbers(3, 9), kernel)
+    assert_exact(binary_model(5, channels, 3, activation="rprelu"), whole_numbers(3, 9), kernel)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -103,12 +103,8 @@ def test_kernel_sizes(kernel: str, size: int, channels: int) -> None:
     [
         ("identity", 24, 24),
         ("identity", 64, 64),
-        ("repeat", 5, 35),
-        ("repeat", 16, 64),
         ("average", 64, 16),
         ("average", 52, 13),
-        ("slice", 40, 20),
-        ("slice", 64, 64),
     ],
 )
 @pytest.mark.parametrize("activation", program.ACTIVATIONS)

@@ -85,9 +85,7 @@ def test_bicubic_stays_in_float32_under_autocast() -> None:
 
 SKIPS = [
     ("identity", 8, 8),
-    ("repeat", 4, 12),
     ("average", 12, 4),
-    ("slice", 12, 5),
 ]
 
 
@@ -98,9 +96,7 @@ def test_skip_variants_channel_by_channel(kind: str, incoming: int, outgoing: in
     for c in range(outgoing):
         sources = {
             "identity": [c],
-            "repeat": [c % incoming],
             "average": range(c, incoming, outgoing),
-            "slice": [c],
         }[kind]
         torch.testing.assert_close(y[:, c], torch.stack([x[:, s] for s in sources]).mean(0))
 

@@ -180,10 +180,6 @@ def _append(network: Any, model: Model, operation: program.Operation, inputs: li
                 operation.activation,
                 *parts,
             )
-        case program.Activation():
-            number = network.activation(
-                *inputs, operation.activation, tensor("slope"), tensor("offset")
-            )
         case program.Add():
             number = network.add(*inputs)
         case program.Concatenate():

@@ -113,11 +113,9 @@ def skip(x: Tensor, channels: int, kind: str) -> Tensor:
 
     What each kind does stands with ``program.BinaryConvolution``.
     """
-    if kind == "repeat":
-        return x.repeat(1, channels // x.shape[1], 1, 1)
     if kind == "average":
         return x.reshape(x.shape[0], -1, channels, *x.shape[2:]).mean(1)
-    return x[:, :channels] if kind == "slice" else x
+    return x
 
 
 def convolution(operation: program.Convolution, parts: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -134,18 +132,10 @@ def binary_convolution(
     y = sums * _per_channel(parts["scale"]) + _per_channel(parts["shift"])
     if operation.skip != "none":
         y = y + skip(x, operation.channels, operation.skip)
-    return activation(operation, parts, y)
-
-
-def activation(
-    operation: program.BinaryConvolution | program.Activation, parts: dict[str, Tensor], x: Tensor
-) -> Tensor:
     if operation.activation == "none":
-        return x
-    if operation.activation == "relu":
-        return x.clamp(min=0)
-    y = torch.where(x >= 0, x, x * _per_channel(parts["slope"]))
-    return y + _per_channel(parts["offset"]) if operation.activation == "rprelu" else y
+        return y
+    bent = torch.where(y >= 0, y, y * _per_channel(parts["slope"]))
+    return bent + _per_channel(parts["offset"])
 
 
 def add(operation: program.Add, parts: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
@@ -190,7 +180,6 @@ def _per_channel(vector: Tensor) -> Tensor:
 RUN: dict[type[program.Operation], Callable[..., Tensor]] = {
     program.Convolution: convolution,
     program.BinaryConvolution: binary_convolution,
-    program.Activation: activation,
     program.Add: add,
     program.Concatenate: concatenate,
     program.PixelShuffle: pixel_shuffle,

@@ -31,13 +31,8 @@ MAX_NAME = 128
 MAX_WINDOW = 63
 KERNELS = (1, 3, 5)
 
-ACTIVATIONS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "relu": (),
-    "prelu": ("slope",),
-    "rprelu": ("slope", "offset"),
-}
-SKIPS = ("none", "identity", "repeat", "average", "slice")
+ACTIVATIONS: dict[str, tuple[str, ...]] = {"none": (), "rprelu": ("slope", "offset")}
+SKIPS = ("none", "identity", "average")
 
 
 @dataclass(frozen=True)
@@ -136,14 +131,15 @@ class BinaryConvolution(Unary):
     """Convolution of signs, then scale, shift, skip and activation.
 
     ``activation(scale · (sign(x) * sign(w)) + shift + skip(x))``, the sum over the
-    kernel being an exact integer, padding replicated. ``skip`` says how ``x``
-    joins when channels change: output channel c receives
+    kernel being an exact integer, padding replicated. ``skip`` says what of ``x`` joins
+    output channel c:
 
     * ``identity``: channel c,
-    * ``repeat``: channel c mod C_in (C_out a multiple of C_in),
     * ``average``: the mean of channels c, c + C_out, … (C_in a multiple of C_out),
-    * ``slice``: channel c of the first C_out,
     * ``none``: nothing.
+
+    The ``activation`` is ``none``, or ``rprelu``: ``(x if x >= 0 else slope · x) + offset``
+    per channel, whose shift before the bend is part of ``shift`` already.
 
     Weights are packed along input channels, eight to a byte, as ``packing`` says.
     """
@@ -157,13 +153,13 @@ class BinaryConvolution(Unary):
     def infer(self, inputs: Sequence[Value]) -> Value:
         (x,) = inputs
         _check_kernel(self, self.kernel)
-        _check_activation(self, self.activation)
+        if self.activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise self.fail(f"unknown activation {self.activation!r}; known: {known}")
         fits = {
             "none": True,
             "identity": x.channels == self.channels,
-            "repeat": self.channels % x.channels == 0,
             "average": x.channels % self.channels == 0,
-            "slice": x.channels >= self.channels,
         }
         if self.skip not in fits:
             raise self.fail(f"unknown skip {self.skip!r}; known: {', '.join(SKIPS)}")
@@ -182,29 +178,6 @@ class BinaryConvolution(Unary):
 
     def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
         return MultiplyAdds(binary=self.channels * inputs[0].channels * self.kernel**2)
-
-
-@dataclass(frozen=True)
-class Activation(Unary):
-    """Element-wise activation on its own.
-
-    ``prelu`` is ``x if x >= 0 else slope · x`` per channel; ``rprelu`` adds a
-    learned ``offset`` to that (a shift before it belongs to the operation before).
-    """
-
-    op: ClassVar[str] = "activation"
-    activation: str
-
-    def infer(self, inputs: Sequence[Value]) -> Value:
-        _check_activation(self, self.activation)
-        return inputs[0]
-
-    def tensors(self, inputs: Sequence[Value]) -> dict[str, TensorSpec]:
-        parts = ACTIVATIONS[self.activation]
-        return {part: TensorSpec("float32", (inputs[0].channels,)) for part in parts}
-
-    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
-        return MultiplyAdds()
 
 
 @dataclass(frozen=True)
@@ -322,7 +295,6 @@ OPERATIONS: dict[str, type[Operation]] = {
     for kind in (
         Convolution,
         BinaryConvolution,
-        Activation,
         Add,
         Concatenate,
         PixelShuffle,
@@ -466,11 +438,6 @@ def _is_int(value: object) -> bool:
 def _check_kernel(operation: Operation, kernel: int) -> None:
     if kernel not in KERNELS:
         raise operation.fail(f"kernel must be one of {KERNELS}, not {kernel}")
-
-
-def _check_activation(operation: Operation, activation: str) -> None:
-    if activation not in ACTIVATIONS:
-        raise operation.fail(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
 
 
 def _check_factor(operation: Operation, factor: int) -> None:

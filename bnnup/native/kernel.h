@@ -13,8 +13,7 @@
 
 namespace bnnup {
 
-enum class Skip { none, identity, repeat, average, slice };
-enum class Activation { none, relu, prelu, rprelu };
+enum class Skip { none, identity, average };
 
 // Full-precision convolution; output channels in groups of LANES, padded with zeros.
 struct FullWeights {
@@ -23,21 +22,17 @@ struct FullWeights {
     Aligned<float> bias;    // (groups, LANES)
 };
 
-struct ActivationWeights {
-    Activation kind = Activation::none;
-    int channels = 0;
-    Aligned<float> slope, offset;  // (groups, LANES)
-};
-
 // The signs that a binary convolution reads for a pixel are one string of bits: kernel
 // rows, kernel columns, channels, without gaps, so that few channels fill few words. How
 // weights lie in memory is the kernel's own business.
 struct BinaryWeights {
     int in = 0, out = 0, kernel = 1;
     Skip skip = Skip::none;
-    ActivationWeights activation;
-    Aligned<Word> weight;         // (groups, ...), arranged by Kernel::arrange
-    Aligned<float> scale, shift;  // (groups, LANES)
+    Aligned<Word> weight;          // (groups, ...), arranged by Kernel::arrange
+    Aligned<float> scale, shift;   // (groups, LANES)
+    Aligned<float> slope, offset;  // the same, of the activation; empty if there is none
+
+    bool bends() const { return !slope.empty(); }
 
     int bits() const { return kernel * kernel * in; }
     int terms() const { return words_of(bits()); }  // words of the string
@@ -114,7 +109,7 @@ struct Kernel {
     void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) =
         nullptr;
     void (*pack)(const float* row, int channels, int width, char* packed, size_t plane) = nullptr;
-    void (*activate)(const ActivationWeights&, const float* row, int width, float* out) = nullptr;
+    void (*rectify)(float* numbers, size_t count) = nullptr;  // 0 for all that are below
     void (*add)(const float* a, const float* b, size_t count, float* out) = nullptr;
     // rows: `window` rows at column 0; scratch: (window - 1 + width, channels).
     void (*box_mean)(
@@ -166,7 +161,7 @@ BNNUP_KERNELS(BNNUP_DECLARE)
 // clang-format off
 #define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
     {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
-     binary_convolution, convolution, pack, activate, add, box_mean, weigh, enlarge, multiply, \
+     binary_convolution, convolution, pack, rectify, add, box_mean, weigh, enlarge, multiply, \
      window_mean, lay_lines, follow, merge<uint8_t>, merge<uint16_t>, merge<float>}
 // clang-format on
 

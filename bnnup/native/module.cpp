@@ -214,13 +214,6 @@ NB_MODULE(_native, m) {
             nb::arg("activation"), nb::arg("weight").noconvert(), nb::arg("scale").noconvert(),
             nb::arg("shift").noconvert(), nb::arg("slope").noconvert(),
             nb::arg("offset").noconvert())
-        .def(
-            "activation",
-            [](Network& n, int input, const std::string& activation, Vector slope, Vector offset) {
-                return n.activation(input, activation, span(slope), span(offset));
-            },
-            nb::arg("input"), nb::arg("activation"), nb::arg("slope").noconvert(),
-            nb::arg("offset").noconvert())
         .def("add", &Network::add, nb::arg("left"), nb::arg("right"))
         .def("concatenate", &Network::concatenate, nb::arg("parts"))
         .def("pixel_shuffle", &Network::pixel_shuffle, nb::arg("input"), nb::arg("factor"))

@@ -21,9 +21,7 @@ void check_kernel(int kernel) {
 Skip find_skip(const std::string& name, int in, int out) {
     if (name == "none") return Skip::none;
     if (name == "identity" && in == out) return Skip::identity;
-    if (name == "repeat" && out % in == 0) return Skip::repeat;
     if (name == "average" && in % out == 0) return Skip::average;
-    if (name == "slice" && in >= out) return Skip::slice;
     throw std::invalid_argument("unknown skip, or one that the channels do not fit");
 }
 
@@ -32,27 +30,6 @@ Aligned<float> pad(Floats numbers) {
     Aligned<float> padded(round_up(numbers.size, LANES));
     std::copy_n(numbers.data, numbers.size, padded.begin());
     return padded;
-}
-
-ActivationWeights make_activation(
-    const std::string& name, int channels, Floats slope, Floats offset) {
-    ActivationWeights made;
-    made.channels = channels;
-    if (name == "relu") {
-        made.kind = Activation::relu;
-    } else if (name == "prelu") {
-        made.kind = Activation::prelu;
-    } else if (name == "rprelu") {
-        made.kind = Activation::rprelu;
-    } else {
-        check(name == "none", "unknown activation");
-    }
-    const bool bends = name == "prelu" || name == "rprelu";
-    check_size(slope.size, bends ? channels : 0, "slope has the wrong size");
-    check_size(offset.size, name == "rprelu" ? channels : 0, "offset has the wrong size");
-    if (bends) made.slope = pad(slope);
-    if (name == "rprelu") made.offset = pad(offset);
-    return made;
 }
 
 // Counts bytes of weights before they are allocated.
@@ -176,7 +153,12 @@ int Network::binary_convolution(
     binary.out = channels;
     binary.kernel = kernel;
     binary.skip = find_skip(skip, x.channels, channels);
-    binary.activation = make_activation(activation, channels, slope, offset);
+    check(activation == "none" || activation == "rprelu", "unknown activation");
+    const int bent = activation == "rprelu" ? channels : 0;
+    check_size(slope.size, bent, "slope has the wrong size");
+    check_size(offset.size, bent, "offset has the wrong size");
+    binary.slope = pad(slope);
+    binary.offset = pad(offset);
     check_size(weight.size, bytes_packed(binary), "weight has the wrong size");
     take(bytes_of(binary), weights_);
     binary.weight = kernel_->arrange(binary, read_strings(binary, weight).data());
@@ -187,13 +169,6 @@ int Network::binary_convolution(
     const Read read{input, binary.skip != Skip::none, true, 0, kernel / 2};
     Operation made = make(Kind::binary_convolution, {read}, channels, x.factor);
     made.binary = std::move(binary);
-    return append(std::move(made));
-}
-
-int Network::activation(int input, const std::string& activation, Floats slope, Floats offset) {
-    const Operation& x = value(input);
-    Operation made = make(Kind::activation, {reads_floats(input)}, x.channels, x.factor);
-    made.activation = make_activation(activation, x.channels, slope, offset);
     return append(std::move(made));
 }
 
@@ -249,7 +224,6 @@ int Network::channel_attention(
     made.parameter = window;
     made.full = make_full(x.channels, squeeze, 1, down, down_bias, weights_);
     made.up = make_full(squeeze, x.channels, 1, up, up_bias, weights_);
-    made.activation = make_activation("relu", squeeze, {}, {});
     return append(std::move(made));
 }
 

@@ -26,7 +26,6 @@ enum class Kind {
     input,
     convolution,
     binary_convolution,
-    activation,
     add,
     concatenate,
     pixel_shuffle,
@@ -53,7 +52,6 @@ struct Operation {
     FullWeights full;  // of a convolution; of an attention the way down
     FullWeights up;
     BinaryWeights binary;
-    ActivationWeights activation;
     Aligned<float> phases;  // (factor, BICUBIC_TAPS)
 
     bool needs_floats = false;  // some later operation, or the caller, reads them
@@ -71,7 +69,6 @@ public:
     int binary_convolution(
         int input, int channels, int kernel, const std::string& skip, const std::string& activation,
         Bytes weight, Floats scale, Floats shift, Floats slope, Floats offset);
-    int activation(int input, const std::string& activation, Floats slope, Floats offset);
     int add(int left, int right);
     int concatenate(const std::vector<int>& parts);
     int pixel_shuffle(int input, int factor);

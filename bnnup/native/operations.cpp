@@ -114,7 +114,7 @@ void attend(const Job& job, int y) {
     const Kernel& kernel = job.kernel();
     kernel.box_mean(window.rows, operation.parameter, in.channels, width, sums, mean);
     kernel.convolution(operation.full, &mean, width, squeezed);
-    kernel.activate(operation.activation, squeezed, width, squeezed);
+    kernel.rectify(squeezed, size_t(width) * operation.full.out);
     kernel.convolution(operation.up, &squeezed, width, gate);
     kernel.weigh(job.row(in, y), gate, count, job.out(y));
 }
@@ -130,9 +130,6 @@ void compute(const Job& job, int y) {
             return convolve(job, y);
         case Kind::binary_convolution:
             return convolve_signs(job, y);
-        case Kind::activation:
-            return job.kernel().activate(
-                job.operation.activation, job.row(job.input(), y), job.width(), job.out(y));
         case Kind::add:
             return job.kernel().add(
                 job.row(job.input(0), y), job.row(job.input(1), y),

@@ -6,7 +6,7 @@ namespace bnnup {
 namespace {
 
 bool works_in_place(const Operation& operation) {
-    return operation.kind == Kind::activation || operation.kind == Kind::add
+    return operation.kind == Kind::add
         || (operation.kind == Kind::binary_convolution && operation.binary.skip == Skip::identity);
 }
 

@@ -121,13 +121,7 @@ def model_of(network: Program, random: np.random.Generator) -> Model:
 
 def _programs() -> Iterator[Program]:
     head = program.Convolution("head", program.INPUT, 8, 3)
-    for skip, channels in (
-        ("none", 12),
-        ("identity", 8),
-        ("repeat", 16),
-        ("average", 4),
-        ("slice", 5),
-    ):
+    for skip, channels in (("none", 12), ("identity", 8), ("average", 4)):
         for activation in program.ACTIVATIONS:
             yield Program(
                 2,
@@ -142,8 +136,7 @@ def _programs() -> Iterator[Program]:
         3,
         (
             head,
-            program.Activation("bent", "head", "prelu"),
-            program.ChannelAttention("gate", "bent", 2, 5),
+            program.ChannelAttention("gate", "head", 2, 5),
             program.Add("sum", "gate", "head"),
             program.Concatenate("both", ("sum", "head")),
             program.Convolution("up", "both", 9, 5),

@@ -180,12 +180,6 @@ EXPORT(binary_convolution) int binary_convolution(
         {shift, shifts}, {slope, slopes}, {offset, offsets});
 }
 
-EXPORT(activation) int activation(
-    Network* network, int input, const char* activation, const float* slope, size_t slopes,
-    const float* offset, size_t offsets) {
-    return network->activation(input, activation, {slope, slopes}, {offset, offsets});
-}
-
 EXPORT(add) int add(Network* network, int left, int right) { return network->add(left, right); }
 
 EXPORT(concatenate) int concatenate(Network* network, const int* parts, size_t count) {

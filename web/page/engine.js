@@ -146,8 +146,6 @@ function argumentsOf(operation, inputs, { put, text, tensors }) {
         ...inputs, channels, kernel, text(operation.skip), text(operation.activation),
         ...tensors("weight", "scale", "shift", "slope", "offset"),
       ];
-    case "activation":
-      return [...inputs, text(operation.activation), ...tensors("slope", "offset")];
     case "add":
       return inputs;
     case "concatenate":
