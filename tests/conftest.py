@@ -4,6 +4,7 @@ Nothing here needs trained weights or a network connection.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from bnnup.upscale.upscaler import Upscaler
 
 # On networks this small, threads of torch wait for each other more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Shells let programs in the background ignore Ctrl-C, which theirs would then ignore, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 

@@ -424,8 +424,6 @@ def test_interrupted_is_exit_code_130_and_leaves_nothing(folder: Path, tiny: Pat
         [sys.executable, "-P", "-c", script, "upscale", folder / "photo.jpg", "-m", tiny],
         capture_output=True,
         text=True,
-        # A shell's background jobs ignore the signal, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert os.listdir(folder) == ["photo.jpg"]
@@ -457,7 +455,6 @@ def test_interrupted_in_the_middle_of_a_tile(folder: Path, times: int) -> None:
         text=True,
         timeout=60,
         env={**os.environ, "BNNUP_KERNEL": "portable"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert sorted(os.listdir(folder)) == ["large.png", "photo.jpg"]

@@ -547,7 +547,6 @@ def test_interrupted_by_hand(album: Path, tiny: Path) -> None:
         [sys.executable, "-P", "-c", script, "upscale", album, "-o", out, "-m", tiny],
         capture_output=True,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert done.returncode == 130
     assert "Traceback" not in done.stderr

@@ -88,7 +88,7 @@ async function enlarge(item) {
   refresh();
   try {
     item.picture ??= await readPicture(item.file);
-    item.choice = chooseNetwork(item.picture, wanted, scale, condition);
+    item.choice = chooseNetwork(item.picture, wanted, condition);
     showIf(item);
     checkRoom(item.picture, Number(scale));
     await makeRoom(item, Number(scale));

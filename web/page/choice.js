@@ -10,20 +10,13 @@ const FLAT = 0.5; // share of blocks without any change from which on a picture 
 const [KR, KB] = [0.299, 0.114]; // shares of red and blue in luma
 const SPAN = BLOCK + 2; // rows or columns that a block of second differences looks at
 
-// At each scale: the networks that there are for real pictures, the quick one and the best one.
-const REAL = {
-  2: { "edsr-small": "edsr-small-real", edsr: "edsr-real" },
-  3: { "edsr-small": "edsr-small-real", edsr: "edsr-small-real" },
-  4: { "edsr-small": "edsr-small-real", edsr: "edsr-small-real" },
-};
-
 /**
  * The network for a picture of readPicture, and why: { network, reason, real }. wanted: the
  * network for clean pictures; condition: "auto", or what the user says that the picture is.
  */
-export function chooseNetwork(picture, wanted, scale, condition = "auto") {
+export function chooseNetwork(picture, wanted, condition = "auto") {
   const { real, reason } = condition === "auto" ? judge(picture) : { real: condition === "real" };
-  return { network: real ? REAL[scale][wanted] : wanted, reason, real };
+  return { network: real ? `${wanted}-real` : wanted, reason, real };
 }
 
 /** Whether a picture is a real, damaged one, and why: { real, reason }. */
