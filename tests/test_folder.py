@@ -457,7 +457,17 @@ def test_what_ended_a_run_comes_last_and_alone(
         "JpegImageFile._open = faulty\n"
     )
     (site / "faulty").touch()
-    command = [sys.executable, "-m", "bnnup", "upscale", album, "-o", out, "-m", tiny]
+    command = [
+        sys.executable,
+        "-m",
+        "bnnup",
+        "upscale",
+        str(album),
+        "-o",
+        str(out),
+        "-m",
+        str(tiny),
+    ]
 
     def start() -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(site)}

@@ -127,7 +127,7 @@ def test_a_tab_closed_while_it_loads_is_no_error(
         server.daemon_threads = False  # so that closing the server waits for its answers
         thread = Thread(target=server.serve_forever)
         thread.start()
-        with create_connection(server.server_address) as client:
+        with create_connection((serve.LOOPBACK, server.server_port)) as client:
             client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
             assert client.recv(100)
             client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # gone at once
