@@ -44,6 +44,12 @@ class Target(Protocol):
         ...
 
 
+def _write_anew(path: Path, content: bytes) -> None:
+    """Without cutting the old file short: ext4 would then write the new one to the disk at once."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
 class Networks:
     """Model files: their text, their tensors, and the engine that is told of them."""
 
@@ -69,13 +75,13 @@ class Networks:
 
     def accepts(self, content: bytes) -> bool:
         path = Path(self._folder.name) / "model.safetensors"
-        path.write_bytes(content)
+        _write_anew(path, content)
         try:
             model = load_model(path)
             choose_backend(model, 1, backend="engine")
         except BnnupError:
             return False
-        path.write_bytes(serialize(model))
+        _write_anew(path, serialize(model))
         assert load_model(path).program == model.program, "a program is not what was stored"
         _run(model)
         return True
