@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.JpegImagePlugin import JpegImageFile
 
 from bnnup.folders.ledger import NAME
@@ -16,13 +16,15 @@ from bnnup.model import zoo
 from bnnup.pictures.loss import Loss, jpeg_quality
 from bnnup.pictures.picture import Picture
 from bnnup.pictures.read import decode
-from bnnup.upscale.choice import QUALITY, SIGMA, choose_model, estimate_noise
+from bnnup.pixels import bicubic
+from bnnup.upscale.choice import DRAWN, QUALITY, SIGMA, choose_model, drawn_share, estimate_noise
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package with networks for real pictures at ×2, a small one at ×3, and none at ×4."""
-    for name in "edsr-real-x2", "edsr-small-real-x2", "edsr-small-real-x3":
+    """Networks for real pictures at ×2, a small one at ×3, none at ×4; for screenshots at ×2."""
+    bundled = "edsr-real-x2", "edsr-small-real-x2", "edsr-small-real-x3", "edsr-small-screen-x2"
+    for name in bundled:
         (tmp_path / f"{name}.safetensors").touch()
     monkeypatch.setattr(zoo, "bundled_folder", lambda: tmp_path)
     return tmp_path
@@ -90,6 +92,56 @@ def test_drawings_have_no_noise() -> None:
 
 def test_tiny_pictures_have_none() -> None:
     assert estimate_noise(np.zeros((1, 1), np.uint8)) == 0
+
+
+def drawn_page(size: int = 1) -> np.ndarray:
+    """(240, 320, 3) uint8, times the size: lines, boxes and letters, as a program draws them."""
+    page = Image.new("RGB", (320 * size, 240 * size), (250, 250, 250))
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(11 * size)
+    for number in range(8):
+        draw.line(
+            [8 * size, number * 14 * size, 150 * size, number * 14 * size], (90, 90, 90), size
+        )
+        draw.text((160 * size, number * 14 * size), "Lines and letters", (30, 30, 30), font)
+        left = (8 + 38 * number) * size
+        box = left, 130 * size, left + 30 * size, 200 * size
+        draw.rectangle(box, (30 * number, 200 - 20 * number, 120), (0, 0, 0), size)
+    return np.asarray(page)
+
+
+def reduced(pixels: np.ndarray, resampling: Image.Resampling) -> np.ndarray:
+    height, width = (length // 2 for length in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), resampling))
+
+
+def test_drawn_for_its_pixels() -> None:
+    """What was reduced has rings or slopes where a drawing has neither."""
+    page = drawn_page()
+    assert drawn_share(page) > 0.9
+    assert drawn_share(page[..., 0]) > 0.9
+    assert drawn_share(page.astype(np.uint16) * 257) == drawn_share(page)
+    opaque = np.full((*page.shape[:2], 1), 255, np.uint8)
+    assert drawn_share(np.concatenate([page, opaque], 2)) == drawn_share(page)
+    for resampling in (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
+        assert drawn_share(reduced(drawn_page(3), resampling)) < DRAWN / 2
+    assert drawn_share(bicubic.reduce(drawn_page(3), 2)) < DRAWN / 2
+    assert drawn_share(smooth()) == 0
+    assert drawn_share(np.zeros((1, 1), np.uint8)) == 0
+
+
+def test_flat_pictures_tell_nothing() -> None:
+    page = np.full((100, 100, 3), 255, np.uint8)
+    page[50, 10:20] = 0
+    assert drawn_share(page) == 0
+
+
+@pytest.mark.usefixtures("package")
+def test_screenshots_have_a_network_of_their_own() -> None:
+    page = drawn_page()
+    choice = choose_model(saved(page, "PNG"), 2)
+    assert str(choice) == "edsr-small-screen: drawn for its pixels"
+    assert choose_model(saved(page, "PNG"), 3).model == "edsr"  # none at that scale
+    assert choose_model(saved(page, "JPEG", quality=60), 2).model == "edsr-real"
 
 
 @pytest.mark.usefixtures("package")

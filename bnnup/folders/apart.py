@@ -3,13 +3,10 @@
 For those that an earlier run began and did not finish: one of them may have ended it.
 """
 
-import contextlib
-import os
 import pickle
 import signal
 import subprocess
 import sys
-from typing import IO
 
 from bnnup.errors import FullError, MediaError
 from bnnup.folders.settings import Machine, Settings
@@ -31,7 +28,7 @@ def shared(task: Task) -> bool:
 
 def run_apart(task: Task, settings: Settings, machine: Machine, *, force: bool) -> Work:
     """A ``shared`` task when it is done or has failed."""
-    command = [sys.executable, "-P", "-m", "bnnup.folders.apart"]
+    command = [sys.executable, "-P", "-m", "bnnup.folders.process"]
     sent = pickle.dumps((task, settings, machine, force))
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -57,22 +54,3 @@ def _death(task: Task, process: subprocess.Popen[bytes]) -> Work:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     work.fail(MediaError(f"{task.name} ends the process that works on it ({how})"))
     return work
-
-
-def _main(source: IO[bytes], target: IO[bytes]) -> None:
-    from bnnup.folders.batch import Batch
-
-    task, settings, machine, force = pickle.load(source)
-    outcome: Work | FullError
-    try:
-        [outcome] = Batch.of(settings, machine).run([task], force=force)
-    except FullError as error:
-        outcome = error
-    pickle.dump(outcome, target)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits decides
-    with contextlib.closing(os.fdopen(os.dup(1), "wb")) as told:
-        os.dup2(2, 1)  # whatever libraries print
-        _main(sys.stdin.buffer, told)

@@ -11,7 +11,8 @@ class Network:
     """A network known by name, and the recipe by which it is trained at every scale.
 
     ``learning_rate`` is Adam's at the peak of a ×2 run from scratch. A network that is
-    ``trained_for`` real pictures, with the damage that these have, starts from ``body``.
+    ``trained_for`` real pictures, with the damage that these have, or for screenshots, starts
+    from ``body``.
     """
 
     name: str
@@ -61,6 +62,16 @@ NETWORKS = (
     Network("edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"),
     _real("edsr", 16, 64, 1e-3),
     _real("edsr-small", 8, 32, 2e-3),
+    Network(
+        "edsr-small-screen",
+        "edsr",
+        8,
+        32,
+        1e-3,
+        "edsr-small, for screenshots and what else was drawn for its pixels",
+        "screen",
+        "edsr-small",
+    ),
     Network("srresnet", "srresnet", 16, 64, 1.5e-3, "SRResNet, 16 blocks of 64 channels"),
     Network("rcan", "rcan", 5, 64, 1e-3, "RCAN, 10 groups of 5 blocks of 64 channels"),
     Network("rdn", "rdn", 8, 64, 1e-3, "RDN, 8 dense blocks with a growth of 64 channels"),

@@ -13,12 +13,13 @@ from bnnup.train.settings import Settings
 from bnnup.upscale.upscaler import Upscaler
 
 BENCHMARKS = ("Set5", "Set14")
+# Those for screenshots have pictures of their own, which ``train.pages`` draws.
+QUEUED = tuple(network for network in NETWORKS if network.trained_for != "screen")
 FROM_BODY = 2 / 3  # learning rate of ×3 and ×4, which start from a trained body
 ORIGIN = {
     "licence": "MIT",
     "training_pictures": "freely licensed pictures only; sources in weights/ATTRIBUTION.md",
 }
-
 
 # In which order networks are trained, by name and scale: the cheap ones first. What starts
 # from a body comes after it.
@@ -63,7 +64,7 @@ def run_queue(
     base: Settings,
     validate_every: int,
     bench: Path | None = None,
-    networks: tuple[Network, ...] = NETWORKS,
+    networks: tuple[Network, ...] = QUEUED,
     compile_step: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
