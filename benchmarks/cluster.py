@@ -39,7 +39,7 @@ from benchmarks.nodes import claimer, cluster
 from bnnup.cluster.pictures import QUEUED, ClusterBatch, PictureWorker
 from bnnup.cluster.workers import Workers, connected
 from bnnup.folders.batch import Batch
-from bnnup.folders.ledger import opened
+from bnnup.folders.ledger import open_ledger
 from bnnup.folders.reader import Reader
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Stream, Task, find_tasks
@@ -115,7 +115,7 @@ def time_process(settings: Settings, folder: Path, out: Path, core: int) -> Cost
     batch = Batch.of(settings, Machine(threads=1))
     try:
         tasks = [*find_tasks(folder, out)]
-        with opened(out) as ledger:
+        with open_ledger(out) as ledger:
             finish([*batch.run(tasks[:1], ledger)])
             began, before_work = time.perf_counter(), time.process_time()
             finish([*batch.run(tasks[1:], ledger)])
@@ -126,7 +126,7 @@ def time_process(settings: Settings, folder: Path, out: Path, core: int) -> Cost
 
 def time_workers(settings: Settings, folder: Path, out: Path, count: int) -> Cost:
     """``count`` workers, which are all there before."""
-    with TemporaryDirectory() as claims, opened(out) as ledger:
+    with TemporaryDirectory() as claims, open_ledger(out) as ledger:
         make = pinned(settings, claims)
         with Workers[Any, Any](make, queued=QUEUED) as workers:
             batch = ClusterBatch(settings, Machine(threads=1), workers)
@@ -209,7 +209,7 @@ def simulated() -> Callable[[Task], Work]:
 
     def work(task: Task) -> Work:
         assert not isinstance(task.source, Stream)
-        with paths.opened(task.source) as file:
+        with paths.open_binary(task.source) as file:
             key = reader.key(file)
             picture = read.decode(file, task.name)
         large = np.kron(picture.pixels, np.ones((2, 2, 1), np.uint8))
@@ -246,7 +246,7 @@ def measure_list(entries: int) -> dict[str, Any]:
         TemporaryDirectory() as name,
         cluster(CORES) as address,
         connected(address),
-        opened(Path(name)) as ledger,
+        open_ledger(Path(name)) as ledger,
     ):
         with Workers[Any, Any](imported(str(ROOT)), queued=16) as workers:
             batch = ClusterBatch(Settings(Size(factor=2.0)), Machine(), workers)
@@ -276,7 +276,7 @@ def measure_list(entries: int) -> dict[str, Any]:
 def opened_again(folder: Path) -> Iterator[float]:
     """Seconds that a later run takes to read the record."""
     began = time.perf_counter()
-    with opened(folder, read_only=True):
+    with open_ledger(folder, read_only=True):
         yield time.perf_counter() - began
 
 

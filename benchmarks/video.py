@@ -40,7 +40,7 @@ from bnnup.video.enlarge import Options, enlarge_video
 from bnnup.video.frame_upscaler import FrameUpscaler
 from bnnup.video.frames import from_planes
 from bnnup.video.planes import Plane, read_pix_fmt
-from bnnup.video.transcode import Progress
+from bnnup.video.transcode import FilmProgress
 
 RATE = 24
 
@@ -181,7 +181,7 @@ def rate_of_workers(
 
     began: list[float] = []
 
-    def wait(progress: Progress) -> None:
+    def wait(progress: FilmProgress) -> None:
         if progress.workers == count and not began:
             assert progress.frames == 0
             began.append(progress.seconds)

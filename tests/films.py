@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from bnnup.video.transcode import Progress
+    from bnnup.video.transcode import FilmProgress
 
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")),
@@ -71,6 +71,6 @@ class Interrupter:
     def __init__(self, frames: int) -> None:
         self.frames = frames
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: "FilmProgress") -> None:
         if progress.frames == self.frames:
             raise KeyboardInterrupt

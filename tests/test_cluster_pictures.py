@@ -24,7 +24,7 @@ from bnnup.cluster import pictures, workers
 from bnnup.cluster.pictures import ClusterBatch, PictureWorker, check_visible
 from bnnup.cluster.workers import TRIES, Workers, connected
 from bnnup.errors import ClusterError
-from bnnup.folders.ledger import NAME, opened
+from bnnup.folders.ledger import NAME, open_ledger
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Task, find_tasks
 from bnnup.folders.work import Work
@@ -135,7 +135,7 @@ def works(
     settings = Settings(Size(factor=2.0), str(tiny))
     with (
         connected(address),
-        opened(out) as ledger,
+        open_ledger(out) as ledger,
         Workers[Task, Work](make, queued=2) as workers,
     ):
         batch = ClusterBatch(settings, Machine(), workers)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def test_a_poisonous_picture(nodes: "Cluster", album: Path, tiny: Path) -> None:
     failed = {name: work.error for name, work in found.items() if work.status == "failed"}
     assert failed == {str(album / "a.png"): f"its worker died, {TRIES} times"}
     assert sorted(contents(out)) == sorted({*contents(album)} - {"a.png"})
-    with opened(out) as ledger:
+    with open_ledger(out) as ledger:
         assert ledger.known(out / "a.png") is None
         assert ledger.known(out / "a.jpg") is not None
 

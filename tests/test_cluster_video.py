@@ -30,12 +30,18 @@ from bnnup.errors import ClusterError, FullError, MediaError
 from bnnup.model.file import Model
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
-from bnnup.video.enlarge import Options, Workers, choose_encoding, enlarge_video, in_this_process
+from bnnup.video.enlarge import (
+    Options,
+    TranscoderFactory,
+    choose_encoding,
+    enlarge_video,
+    in_this_process,
+)
 from bnnup.video.film import probe
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder
 from bnnup.video.spans import Span
-from bnnup.video.transcode import Progress
+from bnnup.video.transcode import FilmProgress
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -79,7 +85,7 @@ def straight(
     return other_packets(after, film=-1)
 
 
-def over(address: str) -> Workers:
+def over(address: str) -> TranscoderFactory:
     return partial(over_cluster, address, 1)
 
 
@@ -114,7 +120,7 @@ def test_begun_in_one_way_and_finished_in_the_other(
     if first == "there":
         ways.reverse()
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: FilmProgress) -> None:
         if progress.frames > 30:
             raise KeyboardInterrupt
 
@@ -134,14 +140,14 @@ def test_a_node_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Slow(FilmWorker):
-        def __call__(self, span: Span) -> Progress:
+        def __call__(self, span: Span) -> FilmProgress:
             time.sleep(0.3)
             return super().__call__(span)
 
     monkeypatch.setattr(video, "FilmWorker", Slow)
     extra = [add_node(nodes)]
 
-    def kill(progress: Progress) -> None:
+    def kill(progress: FilmProgress) -> None:
         if progress.workers == 3 and extra:
             nodes.remove_node(extra.pop(), allow_graceful=False)
 
@@ -161,7 +167,7 @@ def test_a_poisonous_segment(
     """What is done is kept, and the rest is made where nothing dies."""
 
     class Mortal(FilmWorker):
-        def __call__(self, span: Span) -> Progress:
+        def __call__(self, span: Span) -> FilmProgress:
             if span.number == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().__call__(span)
@@ -214,7 +220,7 @@ def test_a_full_disk_ends_the_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Full(FilmWorker):
-        def __call__(self, span: Span) -> Progress:
+        def __call__(self, span: Span) -> FilmProgress:
             if span.number == 2:
                 raise OSError(28, "No space left on device")
             return super().__call__(span)

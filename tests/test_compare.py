@@ -15,7 +15,7 @@ from PIL import Image
 from bnnup.errors import MediaError
 from bnnup.measure import compare, metrics
 from bnnup.measure.benchmark import bicubic
-from bnnup.measure.compare import View, draw_sheet, find_crop, load_views, read_box
+from bnnup.measure.compare import View, draw_sheet, find_crop, load_views, read_crop
 from bnnup.pixels.bicubic import reduce
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -104,7 +104,7 @@ def test_sheet_shows_every_view_closely_and_whole() -> None:
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "-1,2,3,4", "1,2,0,4", "a,b,c,d"])
 def test_crops_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="crop"):
-        read_box(text)
+        read_crop(text)
 
 
 # The command line

@@ -20,7 +20,7 @@ from PIL import Image
 
 from bnnup.folders import batch, writer
 from bnnup.folders.enlarger import Enlarger
-from bnnup.folders.ledger import NAME, opened
+from bnnup.folders.ledger import NAME, open_ledger
 from bnnup.folders.networks import Networks
 from bnnup.folders.reader import Reader
 from bnnup.folders.settings import Machine, Settings
@@ -230,7 +230,7 @@ def test_stages_overlap(
     runner = batch.Batch(Reader(settings, machine), Enlarger(networks))
     out = album.parent / "big"
     out.mkdir()
-    with opened(out) as ledger:
+    with open_ledger(out) as ledger:
         works = list(runner.run(find_tasks(album, out), ledger))
     assert [work.status for work in works] == ["done"] * 6
     overlapping = {stage for stages in together if len(stages) > 1 for stage in stages}

@@ -32,7 +32,7 @@ from bnnup.pictures import exif as own_exif
 from bnnup.pictures import ifd, photoshop
 from bnnup.pictures.change import Change
 from bnnup.pictures.formats import Encoding
-from bnnup.pictures.ifd import Value
+from bnnup.pictures.ifd import TagValue
 from bnnup.pictures.picture import Picture
 from bnnup.pictures.write import encode, write_picture
 
@@ -142,7 +142,7 @@ def test_places_on_earth_stay(tmp_path: Path, point: bool) -> None:
 def test_a_matrix_to_places_on_earth_is_scaled(point: bool) -> None:
     matrix = np.array([[3, 1, 0, 100], [2, -4, 0, 200], [0, 0, 0, 0], [0, 0, 0, 1]], float)
     keys = struct.pack("<8H", 1, 1, 0, 1, 1025, 0, 1, 2 if point else 1)
-    main = {34264: Value(12, matrix.tobytes()), 34735: Value(3, keys)}
+    main = {34264: TagValue(12, matrix.tobytes()), 34735: TagValue(3, keys)}
     changed, lost = own_exif.Exif("<", main).changed(Change((10, 10), (30, 20)))  # type: ignore[arg-type]
     after = np.frombuffer(changed.content(34264) or b"").reshape(4, 4)
     shift = 0.5 if point else 0.0

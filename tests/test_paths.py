@@ -196,7 +196,7 @@ def test_the_first_picture_comes_before_the_list_is_read(
     read = []
     entries = paths.entries
 
-    def noted(place: Path) -> Iterator[paths.Entry]:
+    def noted(place: Path) -> Iterator[paths.FolderEntry]:
         read.append(place.name)
         return entries(place)
 

@@ -14,10 +14,10 @@ from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
 from bnnup.video.enlarge import Options, choose_encoding, make_segments
 from bnnup.video.film import probe, read_frames
-from bnnup.video.read import Cut, Damage
+from bnnup.video.read import BadPackets, Cut
 from bnnup.video.segments import Chunk, WorkFolder
 from bnnup.video.spans import Span, plan_spans
-from bnnup.video.transcode import Work
+from bnnup.video.transcode import Transcoder
 
 pytestmark = needs_ffmpeg
 
@@ -46,13 +46,13 @@ class Segments:
         self.tries = 0
 
     def run(self, spans: Iterable[Span]) -> None:
-        Work(*self._job).run(spans)
+        Transcoder(*self._job).run(spans)
 
     def run_apart(self, spans: Iterable[Span]) -> None:
         """Each span on its own, the last one first."""
         self.tries += 1
         for span in [*spans][::-1]:
-            Work(*self._job).run([span], span.seek)
+            Transcoder(*self._job).run([span], span.seek)
 
     def chunks(self) -> list[list[Chunk]]:
         return [[*segment.chunks()] for segment in self.folder.in_order]
@@ -89,7 +89,7 @@ def test_apart_or_at_once(
     assert len(once.chunks()) >= 3
     assert apart.chunks() == once.chunks()
     assert (apart.tries > 1) == name.endswith(INEXACT)
-    frames = [frame.pts for frame in read_frames(once.film, cut, Damage())]
+    frames = [frame.pts for frame in read_frames(once.film, cut, BadPackets())]
     assert sorted(chunk.pts for chunks in once.chunks() for chunk in chunks) == frames
 
 

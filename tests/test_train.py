@@ -26,9 +26,9 @@ from bnnup.train.degrade import CASES
 from bnnup.train.latent import read_latent, save_latent
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, choose_precision, read_checkpoint
 from bnnup.train.queue import run_queue
-from bnnup.train.settings import VARIANTS, Settings, size_of
+from bnnup.train.settings import VARIANTS, TrainingSettings, size_of
 
-TINY = Settings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
+TINY = TrainingSettings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
 
 
@@ -138,17 +138,17 @@ def test_pictures_smaller_than_a_patch_are_left_out(pictures: Path) -> None:
 
 
 def test_schedule_warms_up_and_falls_to_zero() -> None:
-    settings = Settings(steps=1000, learning_rate=0.1, warm_up=0.1)
+    settings = TrainingSettings(steps=1000, learning_rate=0.1, warm_up=0.1)
     rates = [settings.rate(settings.progress(step, 0)) for step in (0, 50, 100, 550, 1000)]
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-12)
 
 
 def test_schedule_by_minutes_ignores_steps() -> None:
-    settings = Settings(steps=1, minutes=2)
+    settings = TrainingSettings(steps=1, minutes=2)
     assert settings.progress(500, 60) == 0.5
 
 
-def trained(settings: Settings, pictures: Path, run: Path, **options: float) -> Trainer:
+def trained(settings: TrainingSettings, pictures: Path, run: Path, **options: float) -> Trainer:
     trainer = Trainer(settings, [pictures], run)
     trainer.train(validate_every=4, **options)
     return trainer
@@ -175,7 +175,7 @@ from pathlib import Path
 from bnnup.train.degrade import CASES
 from bnnup.train.latent import read_latent, save_latent
 from bnnup.train.loop import Trainer
-from bnnup.train.settings import VARIANTS, Settings, size_of
+from bnnup.train.settings import VARIANTS, TrainingSettings, size_of
 trainer = Trainer({TINY!r}, [Path({str(pictures)!r})], Path({str(tmp_path)!r}))
 advance = trainer._advance
 def terminated_in_step_3():
@@ -240,9 +240,9 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="known: edsr"):
         Trainer(replace(TINY, architecture="vgg"), [pictures], tmp_path / "run")
     with pytest.raises(TrainingError, match="auto, bf16 or no"):
-        Settings(precision="fp8")
+        TrainingSettings(precision="fp8")
     with pytest.raises(TrainingError, match="warm_up"):
-        Settings(warm_up=1.0)
+        TrainingSettings(warm_up=1.0)
     (tmp_path / CHECKPOINT).write_bytes(b"junk")
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
         Trainer(TINY, [pictures], tmp_path)

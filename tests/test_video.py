@@ -478,12 +478,12 @@ def test_killed_work_is_continued(how: signal.Signals, model_files: Path, tmp_pa
 import os, sys
 from bnnup.cli import main
 from bnnup.video import transcode
-tell = transcode.Work._tell
+tell = transcode.Transcoder._tell
 def tell_and_signal(work, *details):
     tell(work, *details)
     if work.state.frames == 350:
         os.kill(os.getpid(), {int(how)})
-transcode.Work._tell = tell_and_signal
+transcode.Transcoder._tell = tell_and_signal
 main()
 """
     killed = subprocess.run(
@@ -562,7 +562,7 @@ def test_two_at_one_output(long_film: Path, upscaler: Upscaler, tmp_path: Path) 
     after = tmp_path / "out.mkv"
     seen: list[str] = []
 
-    def meanwhile(_: transcode.Progress) -> None:
+    def meanwhile(_: transcode.FilmProgress) -> None:
         if not seen:
             with pytest.raises(MediaError, match="another bnnup is at work") as refused:
                 enlarge_video(upscaler, long_film, after, discard=True)

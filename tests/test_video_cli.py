@@ -25,9 +25,9 @@ from bnnup.upscale.size import Size  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler  # noqa: E402
 from bnnup.video import encoders, film, spans, transcode  # noqa: E402
 from bnnup.video.enlarge import enlarge_video  # noqa: E402
-from bnnup.video.naming import ending_of  # noqa: E402
+from bnnup.video.naming import film_ending  # noqa: E402
 from bnnup.video.sequence import plain_name  # noqa: E402
-from bnnup.video.size import Exact, read_size, scale_for, sides  # noqa: E402
+from bnnup.video.size import Exact, read_film_size, scale_for, sides  # noqa: E402
 
 pytestmark = needs_ffmpeg
 
@@ -244,7 +244,7 @@ def test_sizes_that_no_film_gets(size: Size | Exact, message: str) -> None:
 @pytest.mark.parametrize("text", ["big", "-2x-2", "0x5", "1280x", "1280x-3", "x", "1e3x5"])
 def test_texts_that_are_no_size(text: str) -> None:
     with pytest.raises(MediaError, match="no size"):
-        read_size(text)
+        read_film_size(text)
 
 
 def test_a_size_is_said_once(run: Run, short: Path) -> None:
@@ -334,7 +334,7 @@ def test_the_shell_completes_codecs() -> None:
     ],
 )
 def test_endings_suit_the_codec(name: str, codec: str | None, result: str) -> None:
-    assert ending_of(name, codec) == result
+    assert film_ending(name, codec) == result
 
 
 # Streams

@@ -12,13 +12,13 @@ from bnnup.video import y4m
 from bnnup.video.planes import Plane
 
 
-def read(data: bytes) -> tuple[y4m.Stream, list[list[Plane]]]:
+def read(data: bytes) -> tuple[y4m.StreamFormat, list[list[Plane]]]:
     source = BytesIO(data)
     stream = y4m.read_header(source)
     return stream, list(y4m.read_frames(source, stream))
 
 
-def write(stream: y4m.Stream, frames: list[list[Plane]]) -> bytes:
+def write(stream: y4m.StreamFormat, frames: list[list[Plane]]) -> bytes:
     target = BytesIO()
     y4m.write_header(target, stream)
     for planes in frames:

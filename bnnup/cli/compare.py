@@ -45,7 +45,7 @@ def compare(
     if output is None and html is None:
         raise typer.BadParameter("name a sheet with -o, a page with --html, or both")
     try:
-        box = None if crop is None else looking.read_box(crop)
+        box = None if crop is None else looking.read_crop(crop)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if output is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bnnup.cli.train import CompileStep, Pictures, ValidateEvery
-from bnnup.train.settings import Settings
+from bnnup.train.settings import TrainingSettings
 
 
 def queue(
@@ -23,7 +23,7 @@ def queue(
     ] = None,
     steps: Annotated[
         int, typer.Option(min=1, help="Length of a ×2 run; ×3 and ×4 take half.")
-    ] = Settings.steps,
+    ] = TrainingSettings.steps,
     validate_every: ValidateEvery = 1000,
     compile_step: CompileStep = False,
 ) -> None:
@@ -38,7 +38,7 @@ def queue(
         pictures,
         runs,
         weights,
-        base=Settings(steps=steps),
+        base=TrainingSettings(steps=steps),
         validate_every=validate_every,
         bench=bench,
         compile_step=compile_step,

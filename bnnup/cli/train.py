@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bnnup.cli.options import Scale
-from bnnup.train.settings import Settings, size_of
+from bnnup.train.settings import TrainingSettings, size_of
 
 Pictures = Annotated[
     list[Path],
@@ -26,7 +26,9 @@ def train(
         Path, typer.Option("-o", "--run", help="Run folder; a run that is there is resumed.")
     ],
     scale: Scale = 2,
-    architecture: Annotated[str, typer.Option(help="The backbone.")] = Settings.architecture,
+    architecture: Annotated[
+        str, typer.Option(help="The backbone.")
+    ] = TrainingSettings.architecture,
     blocks: Annotated[
         int | None, typer.Option(min=1, help="Blocks; by default the architecture's.")
     ] = None,
@@ -41,8 +43,10 @@ def train(
             help="clean reductions, real pictures (damaged ones, too), or screen: what was drawn "
             "at several sizes.",
         ),
-    ] = Settings.trained_for,
-    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = Settings.steps,
+    ] = TrainingSettings.trained_for,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Length of the schedule.")
+    ] = TrainingSettings.steps,
     minutes: Annotated[
         float | None, typer.Option(help="Fit the schedule into this much training time instead.")
     ] = None,
@@ -50,31 +54,33 @@ def train(
         float | None,
         typer.Option(help="Stop after so many minutes; the same command goes on from there."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Patches a step, per device.")] = Settings.batch,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Patches a step, per device.")
+    ] = TrainingSettings.batch,
     patch: Annotated[
         int, typer.Option(min=1, help="Pixels of a small patch, each way.")
-    ] = Settings.patch,
+    ] = TrainingSettings.patch,
     learning_rate: Annotated[
         float, typer.Option(help="Adam's, at its peak.")
-    ] = Settings.learning_rate,
+    ] = TrainingSettings.learning_rate,
     warm_up: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run with rising learning rate.")
-    ] = Settings.warm_up,
+    ] = TrainingSettings.warm_up,
     real_weights: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run before weights turn binary.")
-    ] = Settings.real_weights,
+    ] = TrainingSettings.real_weights,
     held_out: Annotated[
         int, typer.Option(min=1, help="Pictures kept for validation.")
-    ] = Settings.held_out,
+    ] = TrainingSettings.held_out,
     validate_every: ValidateEvery = 1000,
     precision: Annotated[
         str, typer.Option(help="bf16, 'no' for float32, or auto: bf16 where it is the faster.")
-    ] = Settings.precision,
-    seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = Settings.seed,
+    ] = TrainingSettings.precision,
+    seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = TrainingSettings.seed,
     frozen_statistics: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of the run, at its end, on batch norm's averages."),
-    ] = Settings.frozen_statistics,
+    ] = TrainingSettings.frozen_statistics,
     initial: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +100,7 @@ def train(
         from bnnup.train.loop import Trainer, find_initial
     except ModuleNotFoundError as error:
         raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
-    settings = Settings(
+    settings = TrainingSettings(
         architecture=architecture,
         scale=scale,
         **size_of(architecture, blocks, channels),

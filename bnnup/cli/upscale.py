@@ -19,7 +19,7 @@ from bnnup.cli.size import Factor, Fit, Height, Megapixels, Width, read_size
 
 if TYPE_CHECKING:
     from bnnup.folders.batch import Runner
-    from bnnup.folders.enlarger import Progress
+    from bnnup.folders.enlarger import PictureProgress
     from bnnup.folders.settings import Machine, Settings
     from bnnup.folders.tasks import Stream, Task
     from bnnup.folders.work import Work
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT, MACHINE = "Files", "Time and memory"
 FAILED = 100  # failures that are listed once more at the end
 
-Opened = Callable[..., AbstractContextManager["Runner"]]
+OpenRunner = Callable[..., AbstractContextManager["Runner"]]
 
 
 def upscale(
@@ -166,10 +166,10 @@ def upscale(
             strip=strip,
             background=None if background is None else _read_color(background),
         )
-        opened = partial(_opened_runner, settings, machine, None if dry_run else cluster)
+        open_runner = partial(_open_runner, settings, machine, None if dry_run else cluster)
         if pictures:
             tasks = _name_tasks(pictures, output, settings, force)
-            failed = _upscale_pictures(opened, tasks, dry_run, as_json, verbose)
+            failed = _upscale_pictures(open_runner, tasks, dry_run, as_json, verbose)
         for place in folders:
             into = place_results(place, output, size.label, cluster, several=len(places) > 1)
             tasks_below = partial(
@@ -180,7 +180,7 @@ def upscale(
                 exclude=exclude or (),
                 format_name=settings.format,
             )
-            over = partial(opened, source=place, target=into)
+            over = partial(open_runner, source=place, target=into)
             failed |= _upscale_folder(over, tasks_below, place, into, force, dry_run, as_json)
     if failed:
         raise typer.Exit(1)
@@ -201,14 +201,14 @@ def _name_tasks(
 
 
 @contextmanager
-def _opened_runner(
+def _open_runner(
     settings: "Settings",
     machine: "Machine",
     cluster: str | None,
     source: Path | None = None,
     target: Path | None = None,
     *,
-    progress: "Progress",
+    progress: "PictureProgress",
     waiting: Callable[[int], None] = lambda workers: None,
 ) -> Iterator["Runner"]:
     if cluster is None:
@@ -252,7 +252,7 @@ def _warn_of_passes(size: "Size") -> None:
 
 
 def _upscale_pictures(
-    opened: Opened, tasks: "Sequence[Task]", dry_run: bool, as_json: bool, verbose: bool
+    open_runner: OpenRunner, tasks: "Sequence[Task]", dry_run: bool, as_json: bool, verbose: bool
 ) -> bool:
     """Whether one of them failed; the error of the only one is raised."""
     from bnnup.cli.progress import progress_bar
@@ -262,7 +262,7 @@ def _upscale_pictures(
     label = tasks[0].source.name if len(tasks) == 1 else "pictures"
     with (
         progress_bar(label, quiet=as_json) as show,
-        opened(progress=lambda name, done, total: show(done, total)) as runner,
+        open_runner(progress=lambda name, done, total: show(done, total)) as runner,
     ):
         works = list(runner.run(tasks, only_plan=dry_run))
     for work in works:
@@ -285,7 +285,7 @@ def _upscale_pictures(
 
 
 def _upscale_folder(
-    opened: Opened,
+    open_runner: OpenRunner,
     tasks_below: Callable[..., Iterator["Task"]],
     source: Path,
     output: Path,
@@ -309,10 +309,10 @@ def _upscale_folder(
             if as_json:
                 typer.echo(json.dumps({"progress": watcher.to_dict()}))
 
-        with opened(progress=watcher.within, waiting=tell) as runner:
+        with open_runner(progress=watcher.within, waiting=tell) as runner:
             if not dry_run:
                 runner.prepare()  # before anything is touched
-            with ledger.opened(output, read_only=dry_run) as record:
+            with ledger.open_ledger(output, read_only=dry_run) as record:
                 is_result = record.has_made if paths.is_below(source, output) else None
                 tasks = partial(tasks_below, is_result=is_result)
                 works = runner.run(tasks(), record, force=force, only_plan=dry_run)

@@ -23,11 +23,11 @@ from bnnup.cli.size import Factor, Fit, Height, Width, read_size
 
 if TYPE_CHECKING:
     from bnnup.upscale.upscaler import Upscaler
-    from bnnup.video.batch import Batch, Outcome
-    from bnnup.video.enlarge import Result, Workers
-    from bnnup.video.naming import Task
+    from bnnup.video.batch import FilmBatch, FilmOutcome
+    from bnnup.video.enlarge import FilmResult, TranscoderFactory
+    from bnnup.video.naming import FilmTask
     from bnnup.video.size import FilmSize
-    from bnnup.video.transcode import Progress
+    from bnnup.video.transcode import FilmProgress
 
 MOMENT = 0.5  # seconds between two reports
 CODECS = ("x264", "x265", "av1", "vp9", "ffv1", "prores")
@@ -157,10 +157,10 @@ def video(
     from bnnup.errors import MediaError, how_to_install
 
     try:
-        from bnnup.video.batch import Batch
+        from bnnup.video.batch import FilmBatch
         from bnnup.video.enlarge import Options
         from bnnup.video.read import Cut
-        from bnnup.video.streams import Choice
+        from bnnup.video.streams import StreamChoice
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     if PIPE in sources or output == PIPE:
@@ -178,10 +178,10 @@ def video(
         preset=preset,
         size=size,
         drop_misfits=drop_misfits,
-        streams=Choice(_read_list(audio), _read_list(subtitles)),
+        streams=StreamChoice(_read_list(audio), _read_list(subtitles)),
         audio_codec=audio_codec,
     )
-    batch = Batch(
+    batch = FilmBatch(
         partial(_load, model, memory=memory << 20, threads=threads, backend=backend),
         options,
         scale=scale,
@@ -225,7 +225,7 @@ def _load(model: str, scale: int, **machine: Any) -> "Upscaler":
     return load(for_film(model, scale).model, scale=scale, **machine)
 
 
-def _choose_workers(cluster: str | None, threads: int | None) -> "Workers":
+def _choose_workers(cluster: str | None, threads: int | None) -> "TranscoderFactory":
     if cluster is None:
         from bnnup.video.enlarge import in_this_process
 
@@ -252,7 +252,7 @@ def _read_film_size(
         raise typer.BadParameter("give one of --scale-to, --width, --height and --fit")
     if factor is not None and factor not in SCALES:
         raise typer.BadParameter("with --scale-to, -s is the network's scale: 2, 3 or 4")
-    return size.read_size(scale_to), None if factor is None else int(factor)
+    return size.read_film_size(scale_to), None if factor is None else int(factor)
 
 
 def _find_tasks(
@@ -265,7 +265,7 @@ def _find_tasks(
     include: Sequence[str],
     exclude: Sequence[str],
     force: bool,
-) -> "list[Task]":
+) -> "list[FilmTask]":
     """Films that were named, then those in folders."""
     from bnnup.errors import MediaError
     from bnnup.system import paths
@@ -286,7 +286,7 @@ def _find_tasks(
     return tasks
 
 
-def _enlarge(batch: "Batch", tasks: "Sequence[Task]", *, as_json: bool) -> None:
+def _enlarge(batch: "FilmBatch", tasks: "Sequence[FilmTask]", *, as_json: bool) -> None:
     """Does the tasks. Exit code 1 if one of them fails; the error of the only one is raised."""
     counts: Counter[str] = Counter()
     for task in tasks:
@@ -306,7 +306,7 @@ def _enlarge(batch: "Batch", tasks: "Sequence[Task]", *, as_json: bool) -> None:
 
 
 @contextmanager
-def _telling_what_is_kept(task: "Task") -> Iterator[None]:
+def _telling_what_is_kept(task: "FilmTask") -> Iterator[None]:
     from bnnup.video.segments import unfinished
 
     try:
@@ -317,7 +317,7 @@ def _telling_what_is_kept(task: "Task") -> Iterator[None]:
         raise
 
 
-def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+def _print_outcome(outcome: "FilmOutcome", *, as_json: bool) -> None:
     task, result, error = outcome.task, outcome.result, outcome.error
     line: dict[str, object] = {"input": str(task.source), "status": outcome.status}
     if error is not None:
@@ -335,7 +335,7 @@ def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
 
 
 @contextmanager
-def _reporting(film: Path, *, as_json: bool) -> Iterator[Callable[["Progress"], None]]:
+def _reporting(film: Path, *, as_json: bool) -> Iterator[Callable[["FilmProgress"], None]]:
     """What to call with the progress: a JSON line or a bar now and then, or nothing."""
     if not as_json and not sys.stderr.isatty():
         yield lambda progress: None
@@ -347,7 +347,7 @@ def _reporting(film: Path, *, as_json: bool) -> Iterator[Callable[["Progress"], 
     said = time.monotonic()
     with Live(console=Console(stderr=True, quiet=as_json), transient=True) as live:
 
-        def report(progress: "Progress") -> None:
+        def report(progress: "FilmProgress") -> None:
             nonlocal said
             if time.monotonic() - said < MOMENT:
                 return
@@ -360,12 +360,12 @@ def _reporting(film: Path, *, as_json: bool) -> Iterator[Callable[["Progress"], 
         yield report
 
 
-def _numbers(progress: "Progress") -> dict[str, object]:
+def _numbers(progress: "FilmProgress") -> dict[str, object]:
     numbers = dataclasses.asdict(progress) | {"rate": progress.rate, "left": progress.left}
     return {key: round(n, 4) if isinstance(n, float) else n for key, n in numbers.items()}
 
 
-def _words(progress: "Progress") -> str:
+def _words(progress: "FilmProgress") -> str:
     left = "" if progress.left is None else f", {progress.left:.0f} s left"
     return (
         f"{progress.frames}/{progress.total} frames, {progress.rate:.1f} a second{left}, "
@@ -374,7 +374,7 @@ def _words(progress: "Progress") -> str:
     )
 
 
-def _print_result(result: "Result") -> None:
+def _print_result(result: "FilmResult") -> None:
     progress = result.progress
     for warning in result.warnings:
         warn(warning)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnnup.cluster.workers import Outcome, Workers, connected
 from bnnup.errors import BnnupError, ClusterError, MediaError
 from bnnup.folders.batch import Batch
-from bnnup.folders.enlarger import Enlarger, Progress
+from bnnup.folders.enlarger import Enlarger, PictureProgress
 from bnnup.folders.ledger import NAME, Ledger
 from bnnup.folders.networks import Networks
 from bnnup.folders.reader import Reader
@@ -56,7 +56,7 @@ def over_cluster(
     *,
     source: Path | None = None,
     target: Path | None = None,
-    progress: Progress | None = None,
+    progress: PictureProgress | None = None,
     waiting: Callable[[int], None] = lambda workers: None,
 ) -> Iterator["ClusterBatch"]:
     """A ``Runner`` on the cluster at ``address``; ``waiting`` hears how many workers there are.
@@ -161,7 +161,7 @@ class ClusterBatch:
         settings: Settings,
         machine: Machine,
         workers: Crew,
-        progress: Progress | None = None,
+        progress: PictureProgress | None = None,
         waiting: Callable[[int], None] = lambda workers: None,
     ) -> None:
         self.workers, self._waiting = workers, waiting

@@ -19,13 +19,13 @@ from bnnup.errors import ClusterError, MediaError, StoppedError
 from bnnup.model.file import Model
 from bnnup.system import paths
 from bnnup.upscale.upscaler import Upscaler
-from bnnup.video.codec import Encoding
+from bnnup.video.codec import FilmEncoding
 from bnnup.video.film import Film
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder
 from bnnup.video.sequence import identity, is_sequence
 from bnnup.video.spans import Span
-from bnnup.video.transcode import Progress, Work
+from bnnup.video.transcode import FilmProgress, Transcoder
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
     memory: int
     film: Film
     size: int
-    encoding: Encoding
+    encoding: FilmEncoding
     cut: Cut
     folder: Path
     libav: str = av.__version__
@@ -49,12 +49,12 @@ def over_cluster(
     threads: int,
     upscaler: Upscaler,
     film: Film,
-    encoding: Encoding,
+    encoding: FilmEncoding,
     cut: Cut,
     folder: WorkFolder,
-    progress: Callable[[Progress], None],
+    progress: Callable[[FilmProgress], None],
 ) -> Iterator["ClusterWork"]:
-    """Like ``Work``, on the cluster at ``address``, by workers of ``threads`` cores each."""
+    """Like ``Transcoder``, on the cluster at ``address``, by workers of ``threads`` cores each."""
     for place in film.path, folder.path:
         check_shared(place)
     job = Job(
@@ -68,7 +68,7 @@ def over_cluster(
         folder=paths.to_path(paths.absolute(folder.path)),
     )
     make = partial(FilmWorker, job)
-    with connected(address), Workers[Span, Progress](make, threads=threads) as workers:
+    with connected(address), Workers[Span, FilmProgress](make, threads=threads) as workers:
         yield ClusterWork(workers, film, folder, progress)
 
 
@@ -91,9 +91,9 @@ class FilmWorker:
         self._upscaler = Upscaler(job.model, backend=backend, memory=job.memory)
         self._stopped = Event()
 
-    def __call__(self, span: Span) -> Progress:
+    def __call__(self, span: Span) -> FilmProgress:
         job, folder = self._job, WorkFolder(self._job.folder)
-        work = Work(self._upscaler, job.film, job.encoding, job.cut, folder, self._go_on)
+        work = Transcoder(self._upscaler, job.film, job.encoding, job.cut, folder, self._go_on)
         work.run([span], span.seek)
         return work.state
 
@@ -101,7 +101,7 @@ class FilmWorker:
         """Has the segment given up that is being made."""
         self._stopped.set()
 
-    def _go_on(self, _: Progress) -> None:
+    def _go_on(self, _: FilmProgress) -> None:
         if self._stopped.is_set():
             raise StoppedError
 
@@ -111,12 +111,12 @@ class ClusterWork:
 
     def __init__(
         self,
-        workers: Workers[Span, Progress],
+        workers: Workers[Span, FilmProgress],
         film: Film,
         folder: WorkFolder,
-        progress: Callable[[Progress], None],
+        progress: Callable[[FilmProgress], None],
     ) -> None:
-        self.state = Progress.of(film, folder)
+        self.state = FilmProgress.of(film, folder)
         self._workers = workers
         self._film = film
         self._folder = folder

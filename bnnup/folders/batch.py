@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from bnnup.folders.apart import run_apart, shared
-from bnnup.folders.enlarger import Enlarger, Progress
+from bnnup.folders.enlarger import Enlarger, PictureProgress
 from bnnup.folders.ledger import Ledger
 from bnnup.folders.networks import Networks
 from bnnup.folders.reader import Reader
@@ -74,7 +74,10 @@ class Batch:
 
     @classmethod
     def of(
-        cls, settings: Settings, machine: Machine | None = None, progress: Progress | None = None
+        cls,
+        settings: Settings,
+        machine: Machine | None = None,
+        progress: PictureProgress | None = None,
     ) -> "Batch":
         """What runs tasks as ``settings`` say, with networks of this machine."""
         machine = machine or Machine()

@@ -12,13 +12,13 @@ from bnnup.pictures.picture import Picture
 from bnnup.upscale import passes
 from bnnup.upscale.passes import Strip
 
-Progress = Callable[[str, int, int], None]  # of which picture, input pixels done, in all
+PictureProgress = Callable[[str, int, int], None]  # of which picture, input pixels done, in all
 
 
 class Enlarger:
     """Enlarges one picture after the other; ``progress`` is told how far each is."""
 
-    def __init__(self, networks: Networks, progress: Progress | None = None) -> None:
+    def __init__(self, networks: Networks, progress: PictureProgress | None = None) -> None:
         self.progress = progress
         self.networks = networks
         self._stopped = Event()

@@ -35,7 +35,7 @@ GONE = "gone"  # of a fact: the result was not made after all
 
 
 @contextmanager
-def opened(folder: Path, *, read_only: bool = False) -> Iterator["Ledger"]:
+def open_ledger(folder: Path, *, read_only: bool = False) -> Iterator["Ledger"]:
     """The record in ``folder``, which is made unless it is there.
 
     For one process at a time, which is made sure of in local folders only.

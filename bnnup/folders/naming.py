@@ -50,7 +50,7 @@ def ending_of(source: Path, format_name: str | None) -> str:
     own = endings().get(source.suffix.lower())
     if own is not None:
         return source.suffix if own.written else ending_for("PNG")
-    with paths.opened(source) as file:
+    with paths.open_binary(source) as file:
         found = FORMATS[peek(file, str(source)).format]
     return ending_for(found.name if found.written else "PNG")
 

@@ -122,7 +122,7 @@ def _opening(task: Task) -> Iterator[IO[bytes]]:
         if isinstance(task.source, Stream):
             yield BytesIO(task.source.file.read())
         else:
-            with paths.opened(task.source) as file:
+            with paths.open_binary(task.source) as file:
                 yield file
     except OSError as error:
         raise MediaError(f"cannot read {task.name}: {reason(error)}") from error

@@ -23,7 +23,7 @@ from bnnup.pictures.read import read_picture
 from bnnup.pictures.write import encode
 from bnnup.pixels.resample import resample
 
-Box = tuple[int, int, int, int]  # left, top, width and height in pixels of the result
+Crop = tuple[int, int, int, int]  # left, top, width and height in pixels of the result
 
 CROP = (160, 120)  # width and height of the part that is looked at closely
 PANEL = 480  # width of a column of the sheet
@@ -102,7 +102,7 @@ def _scores(psnr: float | None, ssim: float | None) -> dict[str, Any]:
     return {"psnr": None if equal else psnr, "ssim": ssim, "equal": equal}
 
 
-def read_box(text: str) -> Box:
+def read_crop(text: str) -> Crop:
     """ "10,20,160,120" to (10, 20, 160, 120); ValueError for anything else."""
     numbers = text.split(",")
     if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
@@ -113,7 +113,7 @@ def read_box(text: str) -> Box:
     return left, top, width, height
 
 
-def find_crop(views: Sequence[View]) -> Box:
+def find_crop(views: Sequence[View]) -> Crop:
     """The part of which bicubic and the result differ the most."""
     bicubic, result = (view.pixels.astype(np.int16).mean(axis=2) for view in views[:2])
     difference = np.abs(bicubic - result)
@@ -130,7 +130,7 @@ def find_crop(views: Sequence[View]) -> Box:
     return left, top, wide, high
 
 
-def draw_sheet(views: Sequence[View], crop: Box) -> NDArray[np.uint8]:
+def draw_sheet(views: Sequence[View], crop: Crop) -> NDArray[np.uint8]:
     """(H, W, 3) uint8: a column a view, of caption, enlarged crop and the whole picture."""
     left, top, width, height = crop
     full_height, full_width = views[0].pixels.shape[:2]

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnup.pictures.change import Size
+from bnnup.pictures.change import Dimensions
 from bnnup.pictures.metadata import Info
 from bnnup.pictures.png import SIGNATURE, chunks, packed, write_chunk, write_head
 
@@ -128,7 +128,7 @@ def write_apng(
 
 
 def _write_frame(
-    file: IO[bytes], pixels: NDArray[Any], corner: Size, duration: float, number: int
+    file: IO[bytes], pixels: NDArray[Any], corner: Dimensions, duration: float, number: int
 ) -> int:
     """Writes a frame whose chunks are numbered from ``number`` on; the number of the next."""
     size = pixels.shape[1], pixels.shape[0]
@@ -152,7 +152,7 @@ def _as_fraction(duration: float) -> tuple[int, int]:
     return MOST_TICKS, 1
 
 
-def difference(before: NDArray[Any], frame: NDArray[Any]) -> tuple[NDArray[Any], Size]:
+def difference(before: NDArray[Any], frame: NDArray[Any]) -> tuple[NDArray[Any], Dimensions]:
     """The smallest part of a frame outside which it is as before, and its corner, x and y."""
     changed = before != frame
     if changed.ndim == 3:

@@ -35,7 +35,7 @@ def inside(content: bytes, *path: bytes) -> Iterator[bytes]:
             yield from inside(within[SKIPPED.get(kind, 0) :], *path[1:])
 
 
-def code_points(content: bytes) -> tuple[int, int]:
+def read_code_points(content: bytes) -> tuple[int, int]:
     """Primaries and transfer curve of an AVIF or HEIC by CICP; 2, unknown, if it states none."""
     for color in inside(content, b"meta", b"iprp", b"ipco", b"colr"):
         if color[:4] == b"nclx" and len(color) >= 8:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-Size = tuple[int, int]  # width and height
+Dimensions = tuple[int, int]  # width and height
 Sides = tuple[str, bool]  # which of "x" and "y", and whether counted from the far end
 
 # Where x and y of the upright picture come from, by EXIF's orientation.
@@ -23,8 +23,8 @@ UPRIGHT: dict[int, tuple[Sides, Sides]] = {
 class Change:
     """From ``old``, the size as stored, by an EXIF ``orientation``, to the size ``new``."""
 
-    old: Size
-    new: Size
+    old: Dimensions
+    new: Dimensions
     orientation: int = 1
 
     @property

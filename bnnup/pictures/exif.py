@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from bnnup.pictures import ifd
 from bnnup.pictures.change import Change
-from bnnup.pictures.ifd import Directory, Order, Pointers, Value
+from bnnup.pictures.ifd import Directory, Order, Pointers, TagValue
 
 MARK = b"Exif\0\0"
 EXIF, GPS, INTEROP = 34665, 34853, 40965
@@ -53,7 +53,7 @@ class Exif:
     @classmethod
     def read(cls, file: IO[bytes]) -> "Exif | None":
         """From the beginning of a file; None where there is neither EXIF nor TIFF."""
-        place = ifd.opened(file)
+        place = ifd.open_tiff(file)
         return None if place is None else cls(place.order, place.directory(place.first, POINTERS))
 
     @classmethod
@@ -80,12 +80,12 @@ class Exif:
     def content(self, tag: int) -> bytes | None:
         """The bytes of a tag in the main directory."""
         value = self.main.get(tag)
-        return value.content if isinstance(value, Value) else None
+        return value.content if isinstance(value, TagValue) else None
 
     def number(self, tag: int) -> Any:
         """The first number of a tag in the main directory."""
         value = self.main.get(tag)
-        found = value.numbers(self.order) if isinstance(value, Value) else []
+        found = value.numbers(self.order) if isinstance(value, TagValue) else []
         return found[0] if found else None
 
     def density(self) -> tuple[float, float] | None:
@@ -106,7 +106,7 @@ class Exif:
         kept = {t: v for t, v in self.main.items() if t not in STRUCTURE and t not in DENSITY}
         lost = []
         description = kept.get(DESCRIPTION)
-        if isinstance(description, Value) and description.content.startswith(LAYOUTS):
+        if isinstance(description, TagValue) and description.content.startswith(LAYOUTS):
             del kept[DESCRIPTION]
             lost.append("a program's description of how its arrays lie in the file")
         if any(tag in kept for tag in GEOGRAPHY):
@@ -126,7 +126,7 @@ class Exif:
         numbers = {
             tag: value.numbers(self.order)
             for tag, value in directory.items()
-            if tag in PIXELS and isinstance(value, Value)
+            if tag in PIXELS and isinstance(value, TagValue)
         }
         for tag, length in zip((WIDTH, HEIGHT), change.new, strict=True):
             if tag in numbers:
@@ -151,7 +151,7 @@ class Exif:
         found = {
             tag: [float(number) for number in value.numbers(self.order)]
             for tag in GEOGRAPHY
-            if isinstance(value := self.main.get(tag), Value)
+            if isinstance(value := self.main.get(tag), TagValue)
         }
         across, down = (float(ratio) for ratio in change.ratios)
         # Where integers are the middles of pixels, the first moves with the pixels' size.
@@ -172,7 +172,7 @@ class Exif:
 
     def _counts_middles(self) -> bool:
         keys = self.main.get(KEYS)
-        found = keys.numbers(self.order) if isinstance(keys, Value) else []
+        found = keys.numbers(self.order) if isinstance(keys, TagValue) else []
         entries = (found[start : start + 4] for start in range(4, len(found) - 3, 4))
         return any(entry[0] == RASTER_TYPE and entry[3] == IS_POINT for entry in entries)
 

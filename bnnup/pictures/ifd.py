@@ -22,7 +22,7 @@ MOST = 1 << 28  # bytes of a value that are still read: no metadata is larger
 
 
 @dataclass(frozen=True)
-class Value:
+class TagValue:
     """A tag's value: its type by TIFF's number, and its bytes in the byte order of the whole."""
 
     type: int
@@ -44,26 +44,26 @@ class Value:
         pairs = zip(found[::2], found[1::2], strict=True)
         return [Fraction(over, under) for over, under in pairs if under]
 
-    def swapped(self) -> "Value":
+    def swapped(self) -> "TagValue":
         """The same in the other byte order; what is UNDEFINED stays."""
         size = struct.calcsize("<" + NUMBERS.get(self.type, "B"))
         parts = (self.content[at : at + size] for at in range(0, len(self.content), size))
-        return self if size == 1 else Value(self.type, b"".join(part[::-1] for part in parts))
+        return self if size == 1 else TagValue(self.type, b"".join(part[::-1] for part in parts))
 
 
-def numbers(type: int, order: Order, *values: float) -> Value:
+def numbers(type: int, order: Order, *values: float) -> TagValue:
     """Numbers as a value of a type that holds them; struct.error if it does not."""
-    return Value(type, struct.pack(f"{order}{len(values)}{NUMBERS[type]}", *values))
+    return TagValue(type, struct.pack(f"{order}{len(values)}{NUMBERS[type]}", *values))
 
 
-def rational(value: Fraction, order: Order) -> Value:
+def rational(value: Fraction, order: Order) -> TagValue:
     """As near as 32 bits over 32 bits come; struct.error if it is negative or too large."""
     limit = max(((1 << 32) - 1) // (int(abs(value)) + 1), 1)
     near = value.limit_denominator(limit)
-    return Value(RATIONAL, struct.pack(order + "II", near.numerator, near.denominator))
+    return TagValue(RATIONAL, struct.pack(order + "II", near.numerator, near.denominator))
 
 
-Directory = dict[int, "Value | Directory"]  # a directory stands where a pointer to it does
+Directory = dict[int, "TagValue | Directory"]  # a directory stands where a pointer to it does
 
 
 def swapped(directory: Directory) -> Directory:
@@ -78,7 +78,7 @@ Pointers = Mapping[int, Any]  # tags that point to directories, with those withi
 
 
 @dataclass(frozen=True)
-class Place:
+class TiffFile:
     """Where directories are read from: a file that can seek, byte order, and TIFF's two kinds."""
 
     file: IO[bytes]
@@ -105,10 +105,10 @@ class Place:
                 (start_of_value,) = struct.unpack(self.order + code, content)
                 content = self._read(start_of_value, size)
             if size and len(content) == size:
-                found.setdefault(tag, Value(kind, content))
+                found.setdefault(tag, TagValue(kind, content))
         for tag, within in pointers.items():
             value = found.pop(tag, None)
-            if isinstance(value, Value) and (numbers := value.numbers(self.order)):
+            if isinstance(value, TagValue) and (numbers := value.numbers(self.order)):
                 found[tag] = self.directory(int(numbers[0]), within)
         return {tag: value for tag, value in found.items() if value}
 
@@ -120,7 +120,7 @@ class Place:
         return self.file.read(size)
 
 
-def opened(file: IO[bytes]) -> Place | None:
+def open_tiff(file: IO[bytes]) -> TiffFile | None:
     """TIFF or EXIF in a file; None if it is neither."""
     file.seek(0)
     head = file.read(16)
@@ -131,9 +131,9 @@ def opened(file: IO[bytes]) -> Place | None:
     (version,) = struct.unpack_from(order + "H", head, 2)
     end = file.seek(0, os.SEEK_END)
     if version == 43 and len(head) == 16:
-        return Place(file, order, True, struct.unpack_from(order + "Q", head, 8)[0], end)
+        return TiffFile(file, order, True, struct.unpack_from(order + "Q", head, 8)[0], end)
     if version == 42:
-        return Place(file, order, False, struct.unpack_from(order + "I", head, 4)[0], end)
+        return TiffFile(file, order, False, struct.unpack_from(order + "I", head, 4)[0], end)
     return None
 
 
@@ -153,7 +153,7 @@ def serialized(directory: Directory, order: Order, place: int, *, big: bool = Fa
     for tag, value in sorted(directory.items()):
         if isinstance(value, dict):
             below = serialized(value, order, end + len(rest), big=big)
-            value = Value(pointer, struct.pack(order + code, end + len(rest)))
+            value = TagValue(pointer, struct.pack(order + code, end + len(rest)))
             rest += below
         content = value.content
         if len(content) > inline:

@@ -27,7 +27,7 @@ TO_EXIF = 4  # bytes that tell where in its box EXIF begins
 
 
 @dataclass(frozen=True)
-class Header:
+class JxlHeader:
     """Width and height, upright; bits of a sample, 0 for floats; whether there are frames."""
 
     width: int
@@ -74,13 +74,13 @@ class _Bits:
         return 8 * (self.take(5) + 1) if small else self.choose((1, 9), (1, 13), (1, 18), (1, 30))
 
 
-def read_header(content: bytes) -> Header:
+def read_header(content: bytes) -> JxlHeader:
     """What the first bits of the codestream say; sides of 1 or more whatever they are."""
     stream = content if content.startswith(BARE) else _codestream(content)
     bits = _Bits(stream[2:HEADER])
     width, height = bits.take_size()
     if bits.take(1):  # all is as usual
-        return Header(width, height, 8, moving=False)
+        return JxlHeader(width, height, 8, moving=False)
     moving = False
     if bits.take(1):
         if bits.take(3) + 1 >= 5:  # EXIF's orientation
@@ -93,7 +93,7 @@ def read_header(content: bytes) -> Header:
             bits.take_animation()
     is_float = bits.take(1)
     depth = 0 if is_float else bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
-    return Header(width, height, depth, moving)
+    return JxlHeader(width, height, depth, moving)
 
 
 def _codestream(content: bytes) -> bytes:

@@ -93,7 +93,7 @@ class _Source:
         prefix = file.read(PREFIX)
         self.file, self.lost = file, []
         self.info: Info | None = None
-        self._jxl: jxl.Header | None = None
+        self._jxl: jxl.JxlHeader | None = None
         if prefix.startswith(png.SIGNATURE):
             around = png.read_surroundings(file)
             self.file, self.info, self.lost = around.plain, around.info, around.lost
@@ -182,7 +182,7 @@ class _Source:
             return metadata.of_tiff(self.file)
         info = metadata.read_info(self.image, self.file)
         if self.format in ("AVIF", "HEIF") and "icc_profile" not in info:
-            info["color"] = code_points(*boxes.code_points(self._content()))
+            info["color"] = code_points(*boxes.read_code_points(self._content()))
         if self.format == "JXL" and (packet := jxl.read_xmp(self._content())):
             info["xmp"] = packet
         return {key: value for key, value in info.items() if value}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bnnup.pictures import ifd
 from bnnup.pictures.exif import Exif
-from bnnup.pictures.ifd import BYTE, LONG, LONG8, SHORT, UNDEFINED, Directory, Order, Value
+from bnnup.pictures.ifd import BYTE, LONG, LONG8, SHORT, UNDEFINED, Directory, Order, TagValue
 from bnnup.pictures.metadata import ICC_TAG, IPTC_TAG, XMP_TAG, Info
 from bnnup.pixels.tiling import regroup
 
@@ -88,5 +88,5 @@ def _directory(shape: tuple[int, ...], dtype: np.dtype[Any], info: Info, order: 
         (IPTC_TAG, "iptc", UNDEFINED),
     ):
         if name in info:
-            directory[tag] = Value(kind, info[name])
+            directory[tag] = TagValue(kind, info[name])
     return directory

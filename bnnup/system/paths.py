@@ -18,7 +18,7 @@ ATOMIC = {"abfs", "abfss", "az", "gcs", "gs", "hf", "memory", "s3", "s3a"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class FolderEntry:
     """What a folder holds; ``is_folder`` is one to go into: links to folders are neither."""
 
     name: str
@@ -78,7 +78,7 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path) if is_local(path) else path.is_dir()
 
 
-def entries(folder: Path) -> Iterator[Entry]:
+def entries(folder: Path) -> Iterator[FolderEntry]:
     """What a folder holds, in no order; OSError if it cannot be read.
 
     Local folders are read bit by bit, remote ones as a whole.
@@ -86,13 +86,13 @@ def entries(folder: Path) -> Iterator[Entry]:
     if is_local(folder):
         with os.scandir(folder) as found:
             for entry in found:
-                yield Entry(entry.name, entry.is_dir(follow_symlinks=False), _is_file(entry))
+                yield FolderEntry(entry.name, entry.is_dir(follow_symlinks=False), _is_file(entry))
         return
     remote = _remote(folder)
     for fact in remote.fs.ls(remote.path, detail=True):
         name = fact["name"].rstrip("/").rpartition("/")[2]
         if fact["name"].strip("/") != remote.path.strip("/"):  # some stores list the folder itself
-            yield Entry(name, fact["type"] == "directory", fact["type"] == "file")
+            yield FolderEntry(name, fact["type"] == "directory", fact["type"] == "file")
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -106,7 +106,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_binary(path: Path) -> IO[bytes]:
     """A file to read that can seek: a remote one is fetched at once."""
     return path.open("rb") if is_local(path) else BytesIO(path.read_bytes())
 

@@ -40,7 +40,7 @@ from bnnup.train.data import (
 )
 from bnnup.train.degrade import CASES, luma_of
 from bnnup.train.latent import read_latent, restore, save_latent
-from bnnup.train.settings import VARIANTS, Settings
+from bnnup.train.settings import VARIANTS, TrainingSettings
 
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
@@ -72,7 +72,7 @@ class Trainer:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TrainingSettings,
         pictures: Sequence[Path],
         run: Path,
         *,
@@ -250,7 +250,7 @@ class Trainer:
     def _resume(self) -> None:
         state = read_checkpoint(self.run / CHECKPOINT)
         mine, theirs = dataclasses.asdict(self.settings), state["settings"]
-        theirs = dataclasses.asdict(Settings()) | theirs  # older runs lack what is new
+        theirs = dataclasses.asdict(TrainingSettings()) | theirs  # older runs lack what is new
         if changed := [name for name in mine if mine[name] != theirs[name]]:
             name = changed[0]
             raise TrainingError(
@@ -263,7 +263,7 @@ class Trainer:
         self.report(f"resumed at step {self.step}")
 
 
-def build(settings: Settings) -> nn.Module:
+def build(settings: TrainingSettings) -> nn.Module:
     """A fresh network of the settings' architecture."""
     if settings.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -330,7 +330,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def validation_pairs(settings: Settings, paths: list[Path]) -> dict[str, list[tuple[Plane, Plane]]]:
+def validation_pairs(
+    settings: TrainingSettings, paths: list[Path]
+) -> dict[str, list[tuple[Plane, Plane]]]:
     """Held-out pictures at both sizes, by what damaged the small ones."""
     cases = CASES if settings.trained_for == "real" else {"clean": luma_of}
     return {

@@ -9,7 +9,7 @@ from bnnup.measure.benchmark import benchmark, mean
 from bnnup.model.file import Model, load_model, save_model
 from bnnup.model.zoo import NETWORKS, SCALES, Network
 from bnnup.train.loop import LATENT, MODEL, Trainer
-from bnnup.train.settings import Settings
+from bnnup.train.settings import TrainingSettings
 from bnnup.upscale.upscaler import Upscaler
 
 BENCHMARKS = ("Set5", "Set14")
@@ -31,7 +31,7 @@ ORDER = (
 )
 
 
-def settings_for(network: Network, scale: int, base: Settings) -> Settings:
+def settings_for(network: Network, scale: int, base: TrainingSettings) -> TrainingSettings:
     """``base`` for a network of the table.
 
     Its steps are those of a ×2 run from scratch. What starts from a body takes half as
@@ -61,7 +61,7 @@ def run_queue(
     runs: Path,
     weights: Path,
     *,
-    base: Settings,
+    base: TrainingSettings,
     validate_every: int,
     bench: Path | None = None,
     networks: tuple[Network, ...] = QUEUED,
@@ -112,7 +112,7 @@ def bundle(run: Path, target: Path, bench: Path | None) -> bool:
     model = load_model(run / MODEL)
     if target.exists() and _validated(load_model(target)) >= _validated(model):
         return False
-    scores = {} if bench is None else {"scores": score(model, bench)}
+    scores = {} if bench is None else {"scores": score_benchmarks(model, bench)}
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(replace(model, about={**model.about, **ORIGIN, **scores}), target)
     latent = target.parent / "latent" / target.name
@@ -121,7 +121,7 @@ def bundle(run: Path, target: Path, bench: Path | None) -> bool:
     return True
 
 
-def score(model: Model, bench: Path) -> dict[str, dict[str, float]]:
+def score_benchmarks(model: Model, bench: Path) -> dict[str, dict[str, float]]:
     """Mean scores of a model and of bicubic on each benchmark set."""
     upscaler = Upscaler(model)
     means = {}

@@ -21,7 +21,7 @@ def size_of(
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """A run is these numbers, the pictures and the code; it resumes only under the same.
 
     The length of the schedule is ``steps``, or ``minutes`` of training time if given.

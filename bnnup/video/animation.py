@@ -30,7 +30,7 @@ def to_apng(path: Path) -> BytesIO:
 def _to_apng(path: Path, _: float) -> bytes:
     result = BytesIO()
     try:
-        with paths.opened(path) as file, Image.open(file) as animation:
+        with paths.open_binary(path) as file, Image.open(file) as animation:
             times = [_time(picture) for picture in ImageSequence.Iterator(animation)]
             animation.seek(0)
             animation.save(result, "PNG", save_all=True, duration=times, compress_level=1)

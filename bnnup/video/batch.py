@@ -9,23 +9,23 @@ from bnnup.errors import BnnupError, FullError, MediaError, reason
 from bnnup.system import paths
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video.enlarge import (
+    FilmResult,
     Options,
-    Result,
-    Workers,
+    TranscoderFactory,
     choose_scale,
     enlarge_video,
     in_this_process,
 )
-from bnnup.video.naming import Task
-from bnnup.video.transcode import Progress
+from bnnup.video.naming import FilmTask
+from bnnup.video.transcode import FilmProgress
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FilmOutcome:
     """What became of a film: a result, an error, or neither if its output was there before."""
 
-    task: Task
-    result: Result | None = None
+    task: FilmTask
+    result: FilmResult | None = None
     error: BnnupError | None = None
 
     @property
@@ -35,7 +35,7 @@ class Outcome:
         return "skipped" if self.result is None else "done"
 
 
-class Batch:
+class FilmBatch:
     """Enlarges films.
 
     ``load`` gives the network of a scale; ``scale`` is that of all films, by default the
@@ -50,7 +50,7 @@ class Batch:
         *,
         scale: int | None = None,
         force: bool = False,
-        workers: Workers = in_this_process,
+        workers: TranscoderFactory = in_this_process,
     ) -> None:
         self._load = cache(load)
         self._options = options
@@ -58,14 +58,14 @@ class Batch:
         self._force = force
         self._workers = workers
 
-    def enlarge(self, task: Task, progress: Callable[[Progress], None]) -> Outcome:
+    def enlarge(self, task: FilmTask, progress: Callable[[FilmProgress], None]) -> FilmOutcome:
         """Does one task. Raises FullError, after which no other film has a place either."""
         source, target = task.source, task.target
         try:
             if task.problem:
                 raise MediaError(task.problem)
             if paths.exists(target) and not self._force:
-                return Outcome(task)
+                return FilmOutcome(task)
             _make_folder(target.parent)
             scale = self._scale or choose_scale(source, self._options)
             result = enlarge_video(
@@ -80,8 +80,8 @@ class Batch:
         except FullError:
             raise
         except BnnupError as error:
-            return Outcome(task, error=error)
-        return Outcome(task, result)
+            return FilmOutcome(task, error=error)
+        return FilmOutcome(task, result)
 
 
 def _make_folder(path: Path) -> None:

@@ -23,7 +23,7 @@ TAME = "asm=AVX2"  # with AVX-512, x264 now and then encodes the same pictures o
 
 
 @dataclass(frozen=True)
-class Encoding:
+class FilmEncoding:
     """Everything that two encoders must share for their streams to be one.
 
     Encoders count frames; when each is shown is the container's business. That suits

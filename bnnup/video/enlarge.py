@@ -25,17 +25,17 @@ from bnnup.system import paths
 from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
-from bnnup.video.codec import Encoding, choose_options
+from bnnup.video.codec import FilmEncoding, choose_options
 from bnnup.video.encoders import choose_codec
 from bnnup.video.film import Film, probe
-from bnnup.video.mux import Fit, muxer, wants_global_header
+from bnnup.video.mux import ContainerFit, muxer, wants_global_header
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder, unfinished
 from bnnup.video.sequence import identity
 from bnnup.video.size import Exact, FilmSize, scale_for, sides
 from bnnup.video.spans import Span, plan_spans
-from bnnup.video.streams import Choice
-from bnnup.video.transcode import Progress, Work
+from bnnup.video.streams import StreamChoice
+from bnnup.video.transcode import FilmProgress, Transcoder
 from bnnup.video.trial import try_container
 
 TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
@@ -52,12 +52,12 @@ class Options:
     preset: str | None = None
     size: FilmSize | None = None
     drop_misfits: bool = False
-    streams: Choice = field(default_factory=Choice)
+    streams: StreamChoice = field(default_factory=StreamChoice)
     audio_codec: str | None = None  # for sound that the container cannot hold
 
 
 @dataclass(frozen=True)
-class Result:
+class FilmResult:
     """A finished film, and what its user should know of it."""
 
     output: str
@@ -65,18 +65,18 @@ class Result:
     height: int
     codec: str
     backend: str
-    progress: Progress
+    progress: FilmProgress
     warnings: list[str]
 
 
-# What a film is enlarged by: makes a ``Work``, or what can do the same, of a Work's arguments.
-Workers = Callable[..., AbstractContextManager[Any]]
+# Makes a ``Transcoder``, or what can do the same, of a Transcoder's arguments.
+TranscoderFactory = Callable[..., AbstractContextManager[Any]]
 
 
 @contextmanager
-def in_this_process(*job: Any) -> Iterator[Work]:
-    """Workers that are threads of this process."""
-    yield Work(*job)
+def in_this_process(*job: Any) -> Iterator[Transcoder]:
+    """The work is done by threads of this process."""
+    yield Transcoder(*job)
 
 
 def enlarge_video(
@@ -84,11 +84,11 @@ def enlarge_video(
     source: Path,
     target: Path,
     options: Options | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[FilmProgress], None] = lambda _: None,
     *,
     discard: bool = False,
-    workers: Workers = in_this_process,
-) -> Result:
+    workers: TranscoderFactory = in_this_process,
+) -> FilmResult:
     """Enlarges the first video stream of ``source`` and copies everything else.
 
     ``target`` appears when it is complete and replaces what was there. A run that was
@@ -125,7 +125,7 @@ def enlarge_video(
             state, warnings = work.state, find_flaws(film, encoding, folder)
             state.total, state.bytes = state.frames, target.stat().st_size
             folder.clear()
-    return Result(
+    return FilmResult(
         str(target),
         encoding.width,
         encoding.height,
@@ -146,7 +146,7 @@ def make_segments(
         make(replace(span, seek=None) for span in plan_spans(film, cut) if span.number in misfits)
 
 
-def find_flaws(film: Film, encoding: Encoding, folder: WorkFolder) -> list[str]:
+def find_flaws(film: Film, encoding: FilmEncoding, folder: WorkFolder) -> list[str]:
     """What the user should know of the input."""
     found = []
     segments = folder.in_order
@@ -166,7 +166,7 @@ def find_flaws(film: Film, encoding: Encoding, folder: WorkFolder) -> list[str]:
     return found
 
 
-def _words(fit: Fit) -> list[str]:
+def _words(fit: ContainerFit) -> list[str]:
     """What became of streams that did not fit."""
     changed = [f"stream {index} was converted to {form}" for index, form in fit.converted.items()]
     return changed + [f"left out: {reason}" for reason in fit.left_out.values() if reason]
@@ -192,7 +192,7 @@ def _widened(film: Film, target: Path, options: Options) -> Cut:
     return options.cut if wider is None else replace(options.cut, pix_fmt=wider)
 
 
-def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> Encoding:
+def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> FilmEncoding:
     """What the output's pictures become. MediaError if the encoder cannot do it."""
     codec = choose_codec(options.codec, film.form, target.suffix.lower())
     if film.pix_fmt not in codec.formats():
@@ -213,7 +213,7 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> E
         )
     colors = film.colors.meant(film.width, film.height)
     codec.check_sides(width, height, film.form)
-    encoding = Encoding(
+    encoding = FilmEncoding(
         codec=codec,
         width=width,
         height=height,
@@ -239,7 +239,7 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         # Not what concerns the other streams only.
         "options": dataclasses.asdict(
-            replace(options, drop_misfits=False, audio_codec=None, streams=Choice())
+            replace(options, drop_misfits=False, audio_codec=None, streams=StreamChoice())
         ),
         "spans": [spans.LEAST, spans.MOST],
     }

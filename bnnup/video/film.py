@@ -24,13 +24,13 @@ from bnnup.video.frames import side_data
 from bnnup.video.planes import LOCATIONS, PlaneFormat, read_pix_fmt
 from bnnup.video.read import (
     TS_DISCONT,
+    BadPackets,
     Cut,
-    Damage,
     cut_of,
     decode,
     find_video,
     jump,
-    opened,
+    open_film,
     planar,
     read_any,
 )
@@ -112,12 +112,12 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
 
     ``keep_clock`` has transport streams keep their times, too, which begin anywhere.
     """
-    with opened(path) as container:
+    with open_film(path) as container:
         stream = find_video(container, path, threads=False)
         tags = _data_tags(container)
         begin = Fraction(container.start_time or 0, av.time_base)
         # What a thread of the decoder says to libav's log while it is ended would never return.
-        with closing(decode(container, cut, Damage(), threads=False)) as frames:
+        with closing(decode(container, cut, BadPackets(), threads=False)) as frames:
             first = next(frames, None)
         if first is None:
             raise MediaError(f"{path} holds no frame that can be decoded in the wanted part")
@@ -239,14 +239,14 @@ def _location(frame: VideoFrame) -> str | None:
 
 
 def read_frames(
-    film: Film, cut: Cut, damage: Damage, seek: int | None = None
+    film: Film, cut: Cut, damage: BadPackets, seek: int | None = None
 ) -> Generator[VideoFrame, None, None]:
     """The wanted frames in the order of presentation, with strictly rising timestamps.
 
     ``pts`` count the film's ``time_base``, as in the file; ``seek`` is that of ``decode``.
     """
     last: int | None = None
-    with opened(film.path) as container, closing(decode(container, cut, damage, seek)) as frames:
+    with open_film(film.path) as container, closing(decode(container, cut, damage, seek)) as frames:
         for frame in frames:
             pts = _timestamp(frame, film, last)
             seconds = float(pts * film.time_base - film.begin)
@@ -270,12 +270,12 @@ def survey(film: Film, cut: Cut) -> bool:
     is no longer what its first frame told.
     """
     times = []
-    with opened(film.path) as container:
+    with open_film(film.path) as container:
         stream = find_video(container, film.path, threads=False)
         cut = cut_of(container, cut)
         jump(container, stream, cut)
         stream.codec_context.skip_frame = "NONKEY"
-        for packet in read_any(container, [stream], Damage()):
+        for packet in read_any(container, [stream], BadPackets()):
             if packet.pts is not None and not cut.contains(
                 float(packet.pts * film.time_base - film.begin)
             ):

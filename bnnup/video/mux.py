@@ -18,10 +18,10 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
-from bnnup.video.codec import Encoding
+from bnnup.video.codec import FilmEncoding
 from bnnup.video.convert import Converter, add_converted
 from bnnup.video.film import Film
-from bnnup.video.read import Cut, Damage, opened, read_any
+from bnnup.video.read import BadPackets, Cut, open_film, read_any
 from bnnup.video.segments import Chunk, Segment, join
 
 GLOBAL_HEADER, NO_FILE = 0x40, 0x1  # libav's AVFMT_GLOBALHEADER and AVFMT_NOFILE
@@ -41,7 +41,7 @@ class MisfitError(Exception):
 
 
 @dataclass
-class Fit:
+class ContainerFit:
     """How streams, by their numbers, fit a container: why some are left out, and the codec that
     others are converted to."""
 
@@ -60,8 +60,8 @@ class Muxer:
         source: InputContainer,
         target: OutputContainer,
         film: Film,
-        encoding: Encoding,
-        fit: Fit,
+        encoding: FilmEncoding,
+        fit: ContainerFit,
     ) -> None:
         self.flaws: list[str] = []
         self.streams: dict[int, Stream] = {}  # those with packets, by their numbers in the source
@@ -127,8 +127,10 @@ class Muxer:
         """Matroska has covers as attachments; as streams they would be more films."""
         name = cover.codec_context.name
         kind, ending = ("image/png", "png") if name == "png" else ("image/jpeg", "jpg")
-        with opened(self._film.path) as source:
-            data = next(map(bytes, read_any(source, [source.streams[cover.index]], Damage())), b"")
+        with open_film(self._film.path) as source:
+            data = next(
+                map(bytes, read_any(source, [source.streams[cover.index]], BadPackets())), b""
+            )
         self._target.add_attachment(
             cover.metadata.get("filename", f"cover.{ending}"),
             cover.metadata.get("mimetype", kind),
@@ -205,7 +207,7 @@ class Muxer:
             self._source.seek(round(film.origin * av.time_base))
         last: dict[int, int] = {}
         odd: set[int] = set()
-        damage = Damage()
+        damage = BadPackets()
         for number, packet in self._ready_packets(wanted, cut, damage):
             if packet.dts is not None:
                 # No container takes times that fall back, as where recordings were joined.
@@ -221,7 +223,7 @@ class Muxer:
             self.flaws.append("a stream that begins in mid-film is missing")
 
     def _ready_packets(
-        self, wanted: list[Stream], cut: Cut, damage: Damage
+        self, wanted: list[Stream], cut: Cut, damage: BadPackets
     ) -> Iterator[tuple[int, Packet[Any]]]:
         """Wanted packets as they go into the output, converted if need be, with their streams'
         numbers."""
@@ -263,9 +265,11 @@ class Muxer:
 
 
 @contextmanager
-def muxer(path: Path, film: Film, encoding: Encoding, cut: Cut, fit: Fit) -> Iterator[Muxer]:
+def muxer(
+    path: Path, film: Film, encoding: FilmEncoding, cut: Cut, fit: ContainerFit
+) -> Iterator[Muxer]:
     """A muxer that writes to ``path``, its header written."""
-    with opened(film.path) as source, _created(path) as target:
+    with open_film(film.path) as source, _created(path) as target:
         made = Muxer(source, target, film, encoding, fit)
         made.add_streams(cut)
         made.begin()

@@ -25,7 +25,7 @@ ENDINGS = {
 
 
 @dataclass(frozen=True)
-class Task:
+class FilmTask:
     """A film to enlarge, and where to. ``problem``, if any, is why nothing can come of it."""
 
     source: Path
@@ -33,7 +33,7 @@ class Task:
     problem: str = ""
 
 
-def ending_of(name: str, codec: str | None) -> str:
+def film_ending(name: str, codec: str | None) -> str:
     """The ending of a film's result: its own if the codec is at home there.
 
     Pictures, animated or numbered, become MP4, which is shown wherever they are.
@@ -53,7 +53,7 @@ def name_films(
     *,
     several: bool = False,
     force: bool = False,
-) -> list[Task]:
+) -> list[FilmTask]:
     """A task for each film.
 
     ``output`` is a file, or a folder if it is one or ends with a slash: there, results
@@ -64,17 +64,17 @@ def name_films(
     folder = folder_named(output) if sources else None
     if several and sources and output is not None and folder is None:
         raise ValueError(f"{output} is no folder, which several films need: give one")
-    tasks: list[Task] = []
+    tasks: list[FilmTask] = []
     for source in sources:
         if output is not None and folder is None:
             target = paths.to_path(output)
         else:
             named = plain_name(source) if is_sequence(source) else source
-            target = name_result(named, folder, label, ending_of(source.name, codec))
+            target = name_result(named, folder, label, film_ending(source.name, codec))
         check_target(source, target, force=force or several)
         if target in [task.target for task in tasks]:
             raise MediaError(f"two results would be {target}; give them folders of their own")
-        tasks.append(Task(source, target))
+        tasks.append(FilmTask(source, target))
     return tasks
 
 
@@ -85,16 +85,16 @@ def find_films(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-) -> Iterator[Task]:
+) -> Iterator[FilmTask]:
     """The films below ``folder``, and their places below ``target``, as ``walk`` finds them."""
 
     def rename(name: str) -> str:
-        return str(PurePosixPath(name).with_suffix(ending_of(name, codec)))
+        return str(PurePosixPath(name).with_suffix(film_ending(name, codec)))
 
     name_results = partial(name_apart, rename=rename)
     for task in walk(folder, target, ENDINGS, name_results, include=include, exclude=exclude):
         source = cast(Path, task.source)
-        yield Task(source, cast(Path, task.target or source), task.problem)
+        yield FilmTask(source, cast(Path, task.target or source), task.problem)
 
 
 def check_target(source: Path, target: Path, *, force: bool) -> None:

@@ -26,7 +26,10 @@ class Tally:
 
 
 def enlarge_stream(
-    upscaler: Upscaler, source: y4m.Reader, target: y4m.Writer, raw: y4m.Stream | None = None
+    upscaler: Upscaler,
+    source: y4m.ByteSource,
+    target: y4m.ByteSink,
+    raw: y4m.StreamFormat | None = None,
 ) -> Tally:
     """Enlarges a YUV4MPEG2 stream, or ``raw`` frames, until the source ends.
 

@@ -74,7 +74,7 @@ class Cut:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def open_film(path: Path) -> Iterator[InputContainer]:
     """The film, open; what libav says of a file that it cannot read is a MediaError."""
     # Playlists may name files, but not addresses in the network. genpts: AVI has
     # decoding times only.
@@ -115,7 +115,7 @@ def find_video(container: InputContainer, path: Path, *, threads: bool = True) -
 
 
 @dataclass
-class Damage:
+class BadPackets:
     """Packets that could not be read or decoded; ``late``: a stream began in mid-film."""
 
     packets: int = 0
@@ -137,7 +137,7 @@ def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | N
 
 
 def read_any(
-    container: InputContainer, streams: list[Any], damage: Damage
+    container: InputContainer, streams: list[Any], damage: BadPackets
 ) -> Iterator[Packet[Any]]:
     """Packets of any of the streams, up to where nothing more can be read.
 
@@ -163,7 +163,7 @@ def read_any(
 def decode(
     container: InputContainer,
     cut: Cut,
-    damage: Damage,
+    damage: BadPackets,
     seek: int | None = None,
     *,
     threads: bool = True,
@@ -214,7 +214,7 @@ def cut_of(container: InputContainer, cut: Cut) -> Cut:
 
 
 def _decode_packets(
-    container: InputContainer, stream: VideoStream, cut: Cut, damage: Damage
+    container: InputContainer, stream: VideoStream, cut: Cut, damage: BadPackets
 ) -> Iterator[VideoFrame | None]:
     """Frames, then None. Damaged packets are counted and left out, as players do."""
     for packet in chain(read_any(container, [stream], damage), [None]):

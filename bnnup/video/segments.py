@@ -121,7 +121,7 @@ class Segment:
     def open(cls, path: Path) -> "Segment":
         """Reads everything but the packets' data. ValueError if the file is not whole."""
         size = path.stat().st_size
-        with paths.opened(path) as file:
+        with paths.open_binary(path) as file:
             header = _exactly(file, *LENGTH.unpack(_exactly(file, LENGTH.size)))
             times, end = [], None
             while file.tell() < size - SEAM.size:
@@ -141,7 +141,7 @@ class Segment:
 
     def chunks(self) -> Iterator[Chunk]:
         """The packets in the order of decoding."""
-        with paths.opened(self.path) as file:
+        with paths.open_binary(self.path) as file:
             file.seek(LENGTH.size + len(self.header))
             for _ in self.times:
                 pts, duration, length, is_key = NUMBERS.unpack(_exactly(file, NUMBERS.size))

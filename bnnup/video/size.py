@@ -29,7 +29,7 @@ class Exact:
 FilmSize = Size | Exact
 
 
-def read_size(text: str) -> FilmSize:
+def read_film_size(text: str) -> FilmSize:
     """ "1280x720" exactly, or one side of it: "1920x-2", where the other follows."""
     match = re.fullmatch(r"([1-9]\d{0,4}|-[12])[x×]([1-9]\d{0,4}|-[12])", text.strip().lower())
     width, height = (int(side) for side in match.groups()) if match else (-1, -1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from av.stream import Stream
 
 from bnnup.errors import MediaError
-from bnnup.video.read import opened
+from bnnup.video.read import open_film
 
 # ISO 639: the codes of a language with several, which files use side by side.
 LANGUAGES = """
@@ -22,7 +22,7 @@ SAME = {code: group.split()[0] for group in LANGUAGES.split(",") for code in gro
 
 
 @dataclass(frozen=True)
-class Choice:
+class StreamChoice:
     """What goes along of ``audio`` and ``subtitles``: languages like "de" or "ger", or numbers.
 
     Numbers count the streams of a kind from 1. None is all of them, an empty tuple none.
@@ -33,7 +33,7 @@ class Choice:
 
     def unwanted(self, path: Path) -> set[int]:
         """Numbers of the streams to leave out. MediaError if none is as wanted."""
-        with opened(path) as film:
+        with open_film(path) as film:
             return {
                 *_others("audio", film.streams.audio, self.audio),
                 *_others("subtitles", film.streams.subtitles, self.subtitles),

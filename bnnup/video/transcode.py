@@ -17,12 +17,12 @@ from av.video.frame import VideoFrame
 from bnnup.errors import MediaError
 from bnnup.system.stages import Clock, ahead
 from bnnup.upscale.upscaler import Upscaler
-from bnnup.video.codec import Encoding
+from bnnup.video.codec import FilmEncoding
 from bnnup.video.film import Film, read_frames
 from bnnup.video.frame_upscaler import FrameUpscaler
 from bnnup.video.frames import fill, from_planes, side_data, to_planes
 from bnnup.video.planes import Plane
-from bnnup.video.read import Cut, Damage
+from bnnup.video.read import BadPackets, Cut
 from bnnup.video.segments import Chunk, Seam, SegmentWriter, WorkFolder
 from bnnup.video.spans import Span
 
@@ -32,7 +32,7 @@ CARRIED = {SideData.A53_CC, SideData.S12M_TIMECODE, SideData.AFD, SideData.DYNAM
 
 
 @dataclass(frozen=True)
-class Picture:
+class TimedFrame:
     """An enlarged frame, and when and how long it is shown."""
 
     frame: VideoFrame
@@ -41,7 +41,7 @@ class Picture:
 
 
 @dataclass
-class Progress:
+class FilmProgress:
     """How far the work is. Seconds are of this run, ``busy`` by stage; bytes are encoded video.
 
     ``frames`` counts all that are done, ``resumed`` those of them that an earlier run did;
@@ -59,7 +59,7 @@ class Progress:
     workers: int = 1
 
     @classmethod
-    def of(cls, film: Film, folder: WorkFolder) -> "Progress":
+    def of(cls, film: Film, folder: WorkFolder) -> "FilmProgress":
         """What has been done by now."""
         done = folder.frames
         return cls(frames=done, resumed=done, total=max(film.frames, done), bytes=folder.size)
@@ -75,26 +75,26 @@ class Progress:
         return max(self.total - self.frames, 0) / self.rate if self.rate else None
 
 
-class Work:
+class Transcoder:
     """The enlarging and encoding of one film, or of spans of it."""
 
     def __init__(
         self,
         upscaler: Upscaler,
         film: Film,
-        encoding: Encoding,
+        encoding: FilmEncoding,
         cut: Cut,
         folder: WorkFolder,
-        progress: Callable[[Progress], None],
+        progress: Callable[[FilmProgress], None],
     ) -> None:
-        self.state = Progress.of(film, folder)
+        self.state = FilmProgress.of(film, folder)
         self._enlarge = FrameUpscaler(upscaler, film.form)
         self._film = film
         self._encoding = encoding
         self._cut = cut
         self._folder = folder
         self._progress = progress
-        self._damage = Damage()
+        self._damage = BadPackets()
         self._clocks = {stage: Clock() for stage in ("decode", "engine", "encode")}
         self._began: float | None = None
 
@@ -152,7 +152,7 @@ class Work:
 
     def _pictures(
         self, spans: Iterable[Span], seek: int | None
-    ) -> Generator[tuple[Span, Picture | Seam], None, None]:
+    ) -> Generator[tuple[Span, TimedFrame | Seam], None, None]:
         """The enlarged frames of each span, then its seam."""
         with closing(ahead(self._frames(spans, seek), STOCK)) as frames:
             for span, frame in frames:
@@ -162,7 +162,7 @@ class Work:
                 with self._clocks["engine"].running():
                     planes = self._enlarge(to_planes(frame, self._film.form))
                 picture = self._compose(frame, planes)
-                yield span, Picture(picture, frame.pts or 0, frame.duration)
+                yield span, TimedFrame(picture, frame.pts or 0, frame.duration)
 
     def _compose(self, frame: VideoFrame, planes: list[Plane]) -> VideoFrame:
         """A frame for the encoder: enlarged planes, and the captions of ``frame``."""
@@ -179,7 +179,7 @@ class Work:
         picture.pict_type = 0  # the encoder chooses key frames itself
         return picture
 
-    def _encode_segment(self, span: Span, items: Iterator[Picture | Seam]) -> None:
+    def _encode_segment(self, span: Span, items: Iterator[TimedFrame | Seam]) -> None:
         """Encodes the pictures of a span, which its seam follows, to a segment."""
         frames, size = self._folder.frames, self._folder.size
         context = self._encoding.open()

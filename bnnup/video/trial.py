@@ -14,12 +14,20 @@ import numpy as np
 from av.stream import Stream
 
 from bnnup.errors import MediaError
-from bnnup.video.codec import Encoding
+from bnnup.video.codec import FilmEncoding
 from bnnup.video.convert import find_form
 from bnnup.video.film import Film, probe, survey
 from bnnup.video.frames import from_planes
-from bnnup.video.mux import Fit, MisfitError, Muxer, holds_alone, is_cover, is_remade, muxer
-from bnnup.video.read import Cut, opened
+from bnnup.video.mux import (
+    ContainerFit,
+    MisfitError,
+    Muxer,
+    holds_alone,
+    is_cover,
+    is_remade,
+    muxer,
+)
+from bnnup.video.read import Cut, open_film
 from bnnup.video.segments import Chunk
 
 PICTURES = 12  # of the trial: fewer do not tell their rate
@@ -33,13 +41,13 @@ Misfits = dict[int, str]  # a stream's number: why it does not fit
 def try_container(
     path: Path,
     film: Film,
-    encoding: Encoding,
+    encoding: FilmEncoding,
     cut: Cut,
     *,
     drop: bool,
     sound: str | None = None,
     unwanted: Collection[int] = (),
-) -> Fit:
+) -> ContainerFit:
     """Writes a trial to ``path``: which streams have to be converted or left out.
 
     ``unwanted`` ones are left out, for no reason that has to be told. ``sound`` is the codec
@@ -50,7 +58,7 @@ def try_container(
     is_even = survey(film, cut)
     if path.suffix.lower() == ".avi" and not is_even:
         raise MediaError("avi does not keep frames that are shown for different times; .mkv does")
-    fit = Fit(_without_use(film) | dict.fromkeys(unwanted, ""))
+    fit = ContainerFit(_without_use(film) | dict.fromkeys(unwanted, ""))
     while misfits := _misfits(path, film, encoding, cut, fit):
         if film.index in misfits:
             raise MediaError(misfits[film.index], hint="codec or extension")
@@ -67,14 +75,14 @@ def try_container(
 
 def _forms(path: Path, film: Film, sound: str | None, misfits: Iterable[int]) -> dict[int, str]:
     """The codecs that misfits can be converted to, of those for which there is one."""
-    with opened(film.path) as source, av.open(f"file:{path}", "w") as target:
+    with open_film(film.path) as source, av.open(f"file:{path}", "w") as target:
         name = target.format.name
         forms = {index: find_form(source.streams[index], name, sound) for index in misfits}
     return {index: form for index, form in forms.items() if form is not None}
 
 
 def _without_use(film: Film) -> Misfits:
-    with opened(film.path) as source:
+    with open_film(film.path) as source:
         return {
             stream.index: f"stream {stream.index}: a disc's navigation"
             for stream in source.streams
@@ -82,17 +90,19 @@ def _without_use(film: Film) -> Misfits:
         }
 
 
-def _misfits(path: Path, film: Film, encoding: Encoding, cut: Cut, fit: Fit) -> Misfits:
+def _misfits(
+    path: Path, film: Film, encoding: FilmEncoding, cut: Cut, fit: ContainerFit
+) -> Misfits:
     """Those that do not fit beside what has been left out so far."""
     name = path.suffix.removeprefix(".")
     try:
         with muxer(path, film, encoding, cut, fit) as trial:
             trial.write_chunks(_grey_chunks(trial, film, encoding), cut)
     except MisfitError as error:
-        with opened(film.path) as source:
+        with open_film(film.path) as source:
             return {error.index: _sentence(source.streams[error.index], name, str(error))}
     except MediaError:
-        with opened(film.path) as source, av.open(f"file:{path}", "w") as target:
+        with open_film(film.path) as source, av.open(f"file:{path}", "w") as target:
             form = target.format.name
             found = {
                 stream.index: _sentence(stream, name)
@@ -109,7 +119,7 @@ def _misfits(path: Path, film: Film, encoding: Encoding, cut: Cut, fit: Fit) -> 
     return _lost(path, film, fit)
 
 
-def _grey_chunks(trial: Muxer, film: Film, encoding: Encoding) -> Iterator[Chunk]:
+def _grey_chunks(trial: Muxer, film: Film, encoding: FilmEncoding) -> Iterator[Chunk]:
     """A few encoded pictures."""
     context = encoding.open()
     begin = round(film.origin / film.time_base)
@@ -127,10 +137,10 @@ def _grey_chunks(trial: Muxer, film: Film, encoding: Encoding) -> Iterator[Chunk
         yield Chunk(pts, dts, film.step, packet.is_keyframe, bytes(packet))
 
 
-def _lost(path: Path, film: Film, fit: Fit) -> Misfits:
+def _lost(path: Path, film: Film, fit: ContainerFit) -> Misfits:
     """What the trial has lost of what went into it."""
     container = path.suffix.removeprefix(".")
-    with opened(film.path) as source, opened(path) as result:
+    with open_film(film.path) as source, open_film(path) as result:
         wanted = [
             s for s in source.streams if s.index not in fit.left_out and s.index != film.index
         ]

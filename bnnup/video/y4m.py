@@ -22,20 +22,20 @@ MAX_PIXELS = 1 << 28  # of a frame: more than 16 K × 16 K is a broken header
 MAX_SIDE = 1 << 16
 
 
-class Reader(Protocol):
+class ByteSource(Protocol):
     """A binary stream to read from; less than asked for is all right."""
 
     def read(self, size: int, /) -> bytes | None: ...
 
 
-class Writer(Protocol):
+class ByteSink(Protocol):
     """A binary stream to write to, which tells how much it took."""
 
     def write(self, data: bytes | memoryview, /) -> int | None: ...
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamFormat:
     """What the frames of a stream are.
 
     ``fields`` are those of a YUV4MPEG2 header, in order, or None for raw frames, whose
@@ -55,7 +55,7 @@ class Stream:
             return self.packing.shapes(self.form, self.height, self.width)
         return self.form.shapes(self.height, self.width)
 
-    def enlarged(self, scale: int) -> "Stream":
+    def enlarged(self, scale: int) -> "StreamFormat":
         """The same stream, scale times as large each way."""
         width, height = scale * self.width, scale * self.height
         fields = self.fields
@@ -65,7 +65,7 @@ class Stream:
         return replace(self, width=width, height=height, fields=fields)
 
 
-def read_raw_format(text: str) -> Stream:
+def read_raw_format(text: str) -> StreamFormat:
     """What ``WxH:pix_fmt`` means, like 640x360:yuv420p10le."""
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6}):(\w+)", text)
     packing = packing_named(match[3]) if match else None
@@ -75,10 +75,10 @@ def read_raw_format(text: str) -> Stream:
             f"{text!r} is no raw format; write width, height and a format of Y'CbCr as ffmpeg "
             "calls it: 640x360:gray, 640x360:yuv444p10le, 640x360:nv12 or 640x360:p010le"
         )
-    return _checked(Stream(int(match[1]), int(match[2]), form, packing=packing))
+    return _checked(StreamFormat(int(match[1]), int(match[2]), form, packing=packing))
 
 
-def read_header(source: Reader) -> Stream:
+def read_header(source: ByteSource) -> StreamFormat:
     """Reads the first line of a YUV4MPEG2 stream."""
     line = _read_line(source)
     if not line:
@@ -102,10 +102,10 @@ def read_header(source: Reader) -> Stream:
     for field in fields:
         if field.startswith("XCOLORRANGE="):
             form = replace(form, full_range=field.endswith("=FULL"))
-    return _checked(Stream(width, height, form, tuple(fields)))
+    return _checked(StreamFormat(width, height, form, tuple(fields)))
 
 
-def _checked(stream: Stream) -> Stream:
+def _checked(stream: StreamFormat) -> StreamFormat:
     sides = stream.width, stream.height
     if not all(1 <= side <= MAX_SIDE for side in sides) or sides[0] * sides[1] > MAX_PIXELS:
         raise MediaError(f"frames of {sides[0]}×{sides[1]} pixels cannot be enlarged")
@@ -128,7 +128,7 @@ def _read_colors(name: str) -> PlaneFormat:
     return replace(form, location=locations[match[2] or default])
 
 
-def read_frames(source: Reader, stream: Stream) -> Generator[list[Plane], None, None]:
+def read_frames(source: ByteSource, stream: StreamFormat) -> Generator[list[Plane], None, None]:
     """The planes of one frame after the other, as ``PlaneFormat.shapes`` says."""
     sample = stream.form.dtype.newbyteorder("<")
     sizes = [rows * columns * sample.itemsize for rows, columns in stream.shapes]
@@ -154,7 +154,7 @@ def read_frames(source: Reader, stream: Stream) -> Generator[list[Plane], None, 
         number += 1
 
 
-def _read_line(source: Reader) -> bytes:
+def _read_line(source: ByteSource) -> bytes:
     """A line without its end; empty at the end of the stream."""
     line = bytearray()
     while not line.endswith(b"\n"):
@@ -169,7 +169,7 @@ def _read_line(source: Reader) -> bytes:
     return bytes(line[:-1]) or b" "
 
 
-def _read(source: Reader, size: int) -> bytearray:
+def _read(source: ByteSource, size: int) -> bytearray:
     """So many bytes, or as many as there are."""
     data = bytearray()
     while len(data) < size and (part := source.read(min(size - len(data), 1 << 20))):
@@ -177,13 +177,13 @@ def _read(source: Reader, size: int) -> bytearray:
     return data
 
 
-def write_header(target: Writer, stream: Stream) -> None:
+def write_header(target: ByteSink, stream: StreamFormat) -> None:
     """Writes the first line; raw streams have none."""
     if stream.fields is not None:
         _write(target, b" ".join([MAGIC, *(field.encode() for field in stream.fields)]) + b"\n")
 
 
-def write_frame(target: Writer, stream: Stream, planes: list[Plane]) -> None:
+def write_frame(target: ByteSink, stream: StreamFormat, planes: list[Plane]) -> None:
     """Writes one frame."""
     if stream.fields is not None:
         _write(target, b"FRAME\n")
@@ -192,7 +192,7 @@ def write_frame(target: Writer, stream: Stream, planes: list[Plane]) -> None:
         _write(target, np.ascontiguousarray(plane, sample).tobytes())
 
 
-def _write(target: Writer, data: bytes) -> None:
+def _write(target: ByteSink, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[target.write(rest) or 0 :]
