@@ -9,7 +9,6 @@ original by ``bnnup compare``. A chart of lines and letters is drawn on the spot
 import argparse
 import json
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,39 +23,33 @@ from rich.console import Console
 from rich.table import Table
 
 from bnnup.pixels.bicubic import reduce
-from bnnup.train.degrade import add_noise, through_jpeg
+from bnnup.train import pages
+from bnnup.train.degrade import add_noise
 
 Pixels = NDArray[np.uint8]
-Damage = Callable[[Pixels], Pixels]
-
 SCALE = 2
-DARK = 0.4  # of the light there was
-NOISE = 10.0  # standard deviation, in levels of 255
 CRF, FRAMES, SHOWN = 28, 13, 7  # of the film, which pans by a pixel each frame
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A held-out picture and what happens to it on its way; ``crop`` is looked at closely."""
+    """A held-out picture, and what happens to it on its way."""
 
     name: str
     source: str
-    damage: Damage
-    darkness: float = 1.0
+    quality: int | None = None  # of JPEG 4:2:0; None: PNG
+    noise: float = 0.0  # standard deviation, in levels of 255
+    light: float = 1.0  # share of it that there was
 
 
 SHEETS = (
-    Sheet("web", "train/cid22_3bafc2a0.jpg", lambda small: through_jpeg(small, 70)),
-    Sheet(
-        "night",
-        "train/deepin_cf8d6abd.jpg",
-        lambda small: add_noise(small, NOISE, np.random.default_rng(0), grey=False),
-        DARK,
-    ),
-    Sheet("screenshot", "art/msterm_8fcc09fa.webp", lambda small: small),
-    Sheet("drawing", "art/ocal_1a64563c.webp", lambda small: through_jpeg(small, 85)),
+    Sheet("web", "train/cid22_3bafc2a0.jpg", quality=70),
+    Sheet("night", "train/deepin_cf8d6abd.jpg", noise=10, light=0.4),
+    Sheet("screenshot", "art/msterm_8fcc09fa.webp"),
+    Sheet("drawing", "art/ocal_1a64563c.webp", quality=85),
 )
+PAGE = 10_000  # of ``train.pages``, which trains on the first ones
 FILM = "train/ukylin_8cb8dfe4.jpg"
 
 
@@ -87,17 +80,29 @@ def compare(small: Path, large: Path, original: Path, sheet: Path) -> dict[str, 
 
 def still(sheet: Sheet, data: Path, work: Path) -> tuple[dict[str, Any], str]:
     """A picture's scores, and the network that was chosen."""
-    original = read(data / sheet.source)
-    original = np.round(original * sheet.darkness).astype(np.uint8)
-    large = work / "large.png"
-    small = save(sheet.damage(reduce(original, SCALE)), work / "small.png")
-    if sheet.name in ("web", "drawing"):  # the choice must know that it was a JPEG
-        quality = {"web": 70, "drawing": 85}[sheet.name]
-        small = work / "small.jpg"
-        Image.fromarray(reduce(original, SCALE)).save(small, quality=quality, subsampling="4:2:0")
+    original = np.round(read(data / sheet.source) * sheet.light).astype(np.uint8)
+    truth, large = save(original, work / "original.png"), work / "bnnup.png"
+    pixels = reduce(original, SCALE)
+    if sheet.noise:
+        pixels = add_noise(pixels, sheet.noise, np.random.default_rng(0), grey=False)
+    small = work / ("small.png" if sheet.quality is None else "small.jpg")
+    options: dict[str, Any] = (
+        {} if sheet.quality is None else {"quality": sheet.quality, "subsampling": "4:2:0"}
+    )
+    Image.fromarray(pixels).save(small, **options)
     said = json.loads(bnnup("upscale", small, "-o", large, "--force", "--json"))
-    truth = save(original, work / "original.png")
     return compare(small, large, truth, work / "sheet.png"), said["model"]
+
+
+def page(work: Path) -> tuple[dict[str, Any], str]:
+    """The same of a page that a browser has drawn at both sizes."""
+    [(_, drawn)] = pages.draw([PAGE])
+    (work / "small.png").write_bytes(drawn[1])
+    (work / "original.png").write_bytes(drawn[SCALE])
+    large = work / "bnnup.png"
+    said = json.loads(bnnup("upscale", work / "small.png", "-o", large, "--force", "--json"))
+    scores = compare(work / "small.png", large, work / "original.png", work / "sheet.png")
+    return scores, said["model"]
 
 
 def film(data: Path, work: Path) -> tuple[dict[str, Any], str]:
@@ -118,10 +123,8 @@ def film(data: Path, work: Path) -> tuple[dict[str, Any], str]:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     bnnup("video", source, "-o", result, "--codec", "ffv1", "--force")
-    small, large = (
-        save(frame_of(path), work / f"{path.stem}-{path.suffix[1:]}.png")
-        for path in (source, result)
-    )
+    small = save(frame_of(source), work / "small.png")
+    large = save(frame_of(result), work / "bnnup.png")
     truth = save(windows[SHOWN], work / "original.png")
     return compare(small, large, truth, work / "sheet.png"), "edsr-real"
 
@@ -160,8 +163,8 @@ def draw_chart(work: Path) -> Pixels:
     small = save(chart(), work / "chart.png")
     height, width = chart().shape[:2]
     largest, gap, line = 4, 12, 24
-    sheet = Image.new("RGB", (3 * (largest * width + gap) + gap, 0), PAPER)
-    sheet = sheet.resize((sheet.width, 2 * (largest * height + gap + line) + gap))
+    sheet_size = 3 * (largest * width + gap) + gap, 2 * (largest * height + gap + line) + gap
+    sheet = Image.new("RGB", sheet_size, PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
     for row, scale in enumerate((2, 4)):
         large = work / "chart-large.png"
@@ -176,7 +179,7 @@ def draw_chart(work: Path) -> Pixels:
         y = gap + row * (largest * height + gap + line)
         for column, (name, view) in enumerate(views.items()):
             x = gap + column * (largest * width + gap)
-            draw.text((x, y), f"{name} ×{scale}", INK, font)
+            draw.text((x, y), f"{name}, {scale} times", INK, font)
             shown = view.resize((largest * width, largest * height), Image.Resampling.NEAREST)
             sheet.paste(shown, (x, y + line))
     return np.asarray(sheet)
@@ -201,6 +204,7 @@ def main() -> None:
 
         for sheet in SHEETS:
             keep(sheet.name, *still(sheet, options.data, work))
+        keep("page", *page(work))
         keep("film", *film(options.data, work))
         Image.fromarray(draw_chart(work)).save(
             options.output / "chart.webp", lossless=True, method=6

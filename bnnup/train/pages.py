@@ -11,7 +11,7 @@ import argparse
 import base64
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -243,45 +243,50 @@ def installed_fonts() -> list[str]:
     return sorted({line.split(",")[0].strip() for line in said.stdout.splitlines() if line.strip()})
 
 
-def draw(pages: Sequence[Page], browser: Any) -> Iterator[dict[int, bytes]]:
-    """Each page as PNG, by density."""
-    tabs = {}
-    for density in DENSITIES:
-        viewport = {"width": WIDTH, "height": HEIGHT}
-        tabs[density] = browser.new_page(viewport=viewport, device_scale_factor=density)
-    for page in pages:
-        html = page.html()
-        drawn = {}
-        for density, tab in tabs.items():
-            tab.set_content(html)
-            drawn[density] = tab.screenshot(animations="disabled")
-        yield drawn
-
-
-def main() -> None:
+def draw(
+    numbers: Iterable[int], photos: Sequence[Path] = ()
+) -> Iterator[tuple[int, dict[int, bytes]]]:
+    """Pages by number, in some order: each as PNG, by density. Some show ``photos``."""
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pages", type=int, default=600)
-    parser.add_argument("--photos", type=Path, help="folder of photographs to put on some")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    photos = sorted(options.photos.iterdir()) if options.photos else []
-    fonts = installed_fonts()
+    numbers, fonts = sorted(numbers), installed_fonts()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        for first, hinting in enumerate(HINTING):
+        for remainder, hinting in enumerate(HINTING):
             flags = [f"--font-render-hinting={hinting}", "--enable-font-subpixel-positioning"]
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=[*flags, "--no-sandbox"]
             )
-            numbers = range(first, options.pages, len(HINTING))
-            pages = [Page(number, fonts, photos) for number in numbers]
-            for number, drawn in zip(numbers, draw(pages, browser), strict=True):
-                for density, png in drawn.items():
-                    (options.folder / f"{number:04}@{density}x.png").write_bytes(png)
+            tabs = {
+                density: browser.new_page(
+                    viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=density
+                )
+                for density in DENSITIES
+            }
+            for number in numbers:
+                if number % len(HINTING) == remainder:
+                    html = Page(number, fonts, photos).html()
+                    yield number, {density: _drawn(tab, html) for density, tab in tabs.items()}
             browser.close()
+
+
+def _drawn(tab: Any, html: str) -> bytes:
+    tab.set_content(html)
+    png: bytes = tab.screenshot(animations="disabled")
+    return png
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pages", type=int, default=640)
+    parser.add_argument("--photos", type=Path, help="folder of photographs to put on some")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    photos = sorted(options.photos.iterdir()) if options.photos else []
+    for number, drawn in draw(range(options.pages), photos):
+        for density, png in drawn.items():
+            (options.folder / f"{number:04}@{density}x.png").write_bytes(png)
 
 
 if __name__ == "__main__":
