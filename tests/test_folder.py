@@ -201,6 +201,13 @@ def test_an_entry_with_a_fault_is_the_only_one_that_fails(
     assert list(statuses.values()).count("done") == 6
 
 
+def test_settings_at_their_defaults_are_those_of_earlier_records() -> None:
+    """Anything else would do every folder anew that an earlier version has done."""
+    settings = Settings(Size(factor=2.0), "a model that nobody has")
+    assert settings.models() == {}
+    assert settings.fingerprint() == "8157c499dcbd38b5e8e4cd8afe37f1a1"
+
+
 def test_stages_overlap(
     album: Path, models: dict[int, Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
