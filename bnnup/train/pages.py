@@ -249,10 +249,13 @@ def draw(
     """Pages by number, in some order: each as PNG, by density. Some show ``photos``."""
     from playwright.sync_api import sync_playwright
 
-    numbers, fonts = sorted(numbers), installed_fonts()
+    fonts = installed_fonts()
+    by_hinting: dict[str, list[int]] = {}
+    for number in numbers:
+        by_hinting.setdefault(HINTING[number % len(HINTING)], []).append(number)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        for remainder, hinting in enumerate(HINTING):
+        for hinting, alike in by_hinting.items():
             flags = [f"--font-render-hinting={hinting}", "--enable-font-subpixel-positioning"]
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=[*flags, "--no-sandbox"]
@@ -263,10 +266,9 @@ def draw(
                 )
                 for density in DENSITIES
             }
-            for number in numbers:
-                if number % len(HINTING) == remainder:
-                    html = Page(number, fonts, photos).html()
-                    yield number, {density: _drawn(tab, html) for density, tab in tabs.items()}
+            for number in alike:
+                html = Page(number, fonts, photos).html()
+                yield number, {density: _drawn(tab, html) for density, tab in tabs.items()}
             browser.close()
 
 
