@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,11 +23,12 @@ WEIGHTS = HERE.parent / "weights"
 NETWORKS = ("edsr-small", "edsr", "edsr-small-real", "edsr-real")
 
 # What runs in every browser; what takes the CPU's own fused multiply-add; and what does
-# without, and so is not exact.
+# without, and so is not exact. All link the same C++ library, which takes longer to compile than
+# they do; -mcpu would make it another one for each.
 TARGETS = {
-    "engine": ("-mcpu=generic+simd128",),
-    "engine-relaxed": ("-mcpu=generic+simd128+relaxed_simd",),
-    "engine-fast": ("-mcpu=generic+simd128", "-DBNNUP_FAST"),
+    "engine": ("-msimd128",),
+    "engine-relaxed": ("-msimd128", "-mrelaxed-simd"),
+    "engine-fast": ("-msimd128", "-DBNNUP_FAST"),
 }
 SOURCES = ("wasm", "avx2", "avx512", "amx", "neon")
 SOURCES += ("cpu", "dispatch", "network", "slots", "plan", "operations", "run", "colors")
@@ -81,10 +84,11 @@ def build_program(path: Path, target: tuple[str, ...], callers: list[Path], *lin
     """The engine and the sources that call it."""
     sources = [*(NATIVE / f"{name}.cpp" for name in SOURCES), HERE / "engine" / "exceptions.cpp"]
     options = [*target, *FLAGS]
-    with TemporaryDirectory() as objects:
-        made = [compile_object(file, options, Path(objects)) for file in [*sources, *callers]]
+    with TemporaryDirectory() as objects, ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = partial(compile_object, options=options, folder=Path(objects))
+        made = list(pool.map(compiled, [*sources, *callers]))
         stack = "-Wl,-z,stack-size=1048576"
-        compiler(*options, "-s", stack, *link, *made, "-o", str(path))
+        compiler("-s", stack, *link, *made, "-o", str(path))
 
 
 def compile_object(source: Path, options: list[str], folder: Path) -> str:
