@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, r
 from bnnup.train.degrade import CASES
 from bnnup.train.latent import read_latent, save_latent
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, choose_precision, read_checkpoint
+from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
 from bnnup.train.settings import VARIANTS, TrainingSettings, size_of
 
@@ -352,3 +354,42 @@ def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:
 def test_the_architecture_gives_the_size() -> None:
     assert size_of("rcan") == {"blocks": 5, "channels": 64}
     assert size_of("rcan", channels=32) == {"blocks": 5, "channels": 32}
+
+
+def test_a_step_that_cannot_be_compiled_runs_as_it_is(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And trains to the same weights."""
+
+    def broken(*objective: object, **options: object) -> Callable[..., object]:
+        def run(*tensors: object) -> object:
+            raise RuntimeError("no such kernel\nand a long story")
+
+        return run
+
+    def trained(name: str, compile_step: bool) -> tuple[dict[str, torch.Tensor], list[str]]:
+        said: list[str] = []
+        run = tmp_path / name
+        trainer = Trainer(TINY, [pictures], run, compile_step=compile_step, report=said.append)
+        trainer.train(validate_every=100)
+        return trainer.network.state_dict(), said
+
+    plain, _ = trained("plain", compile_step=False)
+    monkeypatch.setattr(torch, "compile", broken)
+    fallen, said = trained("fallen", compile_step=True)
+    assert said[0] == "not compiled, but as it is: no such kernel"
+    for name, tensor in plain.items():
+        torch.testing.assert_close(fallen[name], tensor, rtol=0, atol=0)
+
+
+def test_packed_pictures_train_alike(pictures: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    assert pack([pictures], packed) == 4
+    for path in list_pictures(packed):
+        luma, expected = read_pair(path, 2)[0], read_pair(pictures / f"{path.stem}.png", 2)[0]
+        assert luma.shape == expected.shape
+        assert abs(luma - expected.astype(float)).mean() / WHITE < 0.02
+    with pytest.raises(TrainingError, match="exists"):
+        pack([pictures], packed)
+    with pytest.raises(TrainingError, match="two pictures are called 0"):
+        pack([pictures, pictures], tmp_path / "twice")

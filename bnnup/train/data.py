@@ -38,11 +38,12 @@ DRAWN = re.compile(
 )  # a stem, of a picture drawn at several sizes
 
 
-def list_pictures(*folders: Path, scale: int) -> list[Path]:
+def list_pictures(*folders: Path, scale: int | None = None) -> list[Path]:
     """Pictures directly inside each folder, in order of name.
 
     Of one that was drawn at several sizes, ``name@1x.png``, ``name@2x.png`` and so on, it is
-    that of the scale, and the one at 1x is the small picture instead of a reduction.
+    that of the scale, or all without a scale, and the one at 1x is the small picture
+    instead of a reduction.
     """
     paths: list[Path] = []
     for folder in folders:
@@ -52,7 +53,7 @@ def list_pictures(*folders: Path, scale: int) -> list[Path]:
         if not found:
             known = ", ".join(sorted(ORIGINALS))
             raise TrainingError(f"no pictures in {folder}; known endings: {known}")
-        fitting = [path for path in found if _density(path) in (None, scale)]
+        fitting = [p for p in found if scale is None or _density(p) in (None, scale)]
         if not fitting:
             raise TrainingError(f"no picture in {folder} was drawn at {scale}x; draw some")
         paths += fitting

@@ -107,9 +107,9 @@ class Trainer:
         fused = self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
         objective, self.optimizer = self.accelerator.prepare(Objective(self.network), optimizer)
-        # CUDA graphs take the launch of hundreds of small kernels off the step.
-        mode = "reduce-overhead" if self.device.type == "cuda" else None
-        self.objective = torch.compile(objective, mode=mode) if compile_step else objective
+        self._ways = ways_to_run(objective, self.device, compile_step=compile_step)
+        self._way, self.objective = next(self._ways)
+        self._proven = False
         self.step, self.seconds, self.best = 0, 0.0, 0.0
         run.mkdir(parents=True, exist_ok=True)
         if (run / CHECKPOINT).exists():
@@ -159,12 +159,28 @@ class Trainer:
         if self.progress >= 1 - settings.frozen_statistics:
             freeze_statistics(self.network)
         low = low.contiguous(memory_format=torch.channels_last)
-        loss: Tensor = self.objective(low, high)
-        self.accelerator.backward(loss)
+        loss = self._loss(low, high)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
         return loss.detach().clone()  # a CUDA graph writes its loss to one place
+
+    def _loss(self, low: Tensor, high: Tensor) -> Tensor:
+        """The loss, its gradients computed; the first step tries what is fastest first."""
+        while True:
+            try:
+                loss: Tensor = self.objective(low, high)
+                self.accelerator.backward(loss)
+            except Exception as error:  # of whatever a compiler can meet
+                if self._proven or (other := next(self._ways, None)) is None:
+                    raise
+                self.optimizer.zero_grad()
+                why = str(error).strip().partition("\n")[0]  # compilers tell long stories
+                self.report(f"not {self._way}, but {other[0]}: {why}")
+                self._way, self.objective = other
+            else:
+                self._proven = True
+                return loss
 
     def _calibration(self) -> Tensor:
         """Small patches, (N, 1, patch, patch) luma."""
@@ -270,6 +286,19 @@ def build(settings: TrainingSettings) -> nn.Module:
         raise TrainingError(f"unknown architecture {settings.architecture!r}; known: {known}")
     architecture = ARCHITECTURES[settings.architecture]
     return architecture(settings.scale, settings.blocks, settings.channels)
+
+
+def ways_to_run(
+    objective: nn.Module, device: torch.device, *, compile_step: bool
+) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
+    """How a step can be run, what promises to be the fastest first."""
+    if compile_step and device.type == "cuda":
+        # CUDA graphs take the launch of hundreds of small kernels off the step.
+        yield "compiled, with CUDA graphs", torch.compile(objective, mode="reduce-overhead")
+        torch.compiler.reset()
+    if compile_step:
+        yield "compiled", torch.compile(objective)
+    yield "as it is", objective
 
 
 def choose_precision(precision: str) -> str:
