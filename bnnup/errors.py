@@ -9,10 +9,10 @@ import os
 
 
 class BnnupError(Exception):
-    """Base of all errors that a user can cause and mend. Exit code 1.
+    """Base of all errors that a user can cause and remedy. Exit code 1.
 
-    ``hint`` names the option that would help, where there is one ("force"): how it is
-    given, the command line knows.
+    ``hint`` names the option that would help, if there is one ("force"); the command line
+    knows how it is given.
     """
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
@@ -25,11 +25,11 @@ class WeightsError(BnnupError):
 
 
 class ModelNotFoundError(BnnupError):
-    """No model has the asked name and scale."""
+    """There is no model of that name and scale."""
 
 
 class HubError(BnnupError):
-    """The Hub does not give or take what it was asked to, or cannot be asked."""
+    """The Hub refuses what it was asked for, or cannot be reached."""
 
 
 class MediaError(BnnupError):
@@ -37,7 +37,7 @@ class MediaError(BnnupError):
 
 
 class FullError(BnnupError):
-    """Where results go there is no room left, for any of them."""
+    """There is no room left where the results go, for any of them."""
 
 
 class ClusterError(BnnupError):
@@ -71,6 +71,6 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong in one line, without the path that the message names anyway."""
+    """What went wrong, in one line, without the path, which the message names anyway."""
     text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     return " ".join(text.split()) or type(error).__name__

@@ -215,7 +215,7 @@ def test_a_unit_that_kills_its_workers(workers: Make) -> None:
     crew = workers(work, queued=3)
     found = {outcome.unit: outcome for outcome in crew.run(range(40))}
     assert {unit for unit, outcome in found.items() if outcome.error} == {7}
-    assert (found[7].error, found[7].tries) == (f"its worker died, {TRIES} times", TRIES)
+    assert (found[7].error, found[7].tries) == (f"its worker died {TRIES} times", TRIES)
 
 
 @pytest.mark.parametrize("error", [ModelNotFoundError("no such model"), BackendError("no engine")])

@@ -175,7 +175,7 @@ def test_a_poisonous_segment(
     after = tmp_path / "out.mkv"
     with monkeypatch.context() as patch:
         patch.setattr(video, "FilmWorker", Mortal)
-        message = rf"from 1\.29 s on failed: its worker died, {TRIES} times; .* is kept in"
+        message = rf"begins at 1\.29 s failed: its worker died {TRIES} times; .* is kept in"
         with pytest.raises(MediaError, match=message) as caught:
             enlarge_video(upscaler, film, after, workers=over(nodes.address))
     assert "\n" not in str(caught.value)

@@ -52,10 +52,10 @@ def test_scores_are_those_of_the_benchmark(pictures: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (("large", "small", None), "no enlargement"),
-        (("small", "small", None), "no enlargement"),
+        (("large", "small", None), "not an enlargement"),
+        (("small", "small", None), "not an enlargement"),
         (("small", "large", "small"), "not as large"),
-        (("small", "tall", None), "no enlargement"),
+        (("small", "tall", None), "not an enlargement"),
         (("dot", "dots", "dots"), "too small"),
     ],
 )

@@ -490,7 +490,7 @@ def test_what_ended_a_run_comes_last_and_alone(
     assert "5 skipped, 1 failed" in start().stderr
     (site / "faulty").unlink()
     last = start()
-    assert (last.returncode, last.stderr.count("done last and alone")) == (0, 1)
+    assert (last.returncode, last.stderr.count("so it was done last")) == (0, 1)
     undisturbed = album.parent / "undisturbed"
     run("upscale", album, "-o", undisturbed, "-m", tiny)
     assert contents(out) == contents(undisturbed)

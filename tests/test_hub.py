@@ -52,7 +52,7 @@ def test_place_is_read(text: str, place: tuple[str, str | None, str]) -> None:
     "text", ["a", "a/", "/b", "a/b/c", "a/b@", "a/../b.safetensors", "a/b@../x", "ä/b", "a b/c"]
 )
 def test_place_is_refused(text: str) -> None:
-    with pytest.raises(ModelNotFoundError, match="no model on the Hub"):
+    with pytest.raises(ModelNotFoundError, match="not a model on the Hub"):
         hub.Place.parse(text)
 
 
@@ -235,7 +235,7 @@ def test_cached_file_is_checked_again(published: Hub) -> None:
 @pytest.mark.parametrize("content", [b"", b"no model", b"{}" * 99], ids=len)
 def test_file_that_is_no_model_is_removed(server: Hub, content: bytes) -> None:
     server.add(REPOSITORY, {"some-x2.safetensors": content})
-    with pytest.raises(HubError, match="is no model that bnnup can use"):
+    with pytest.raises(HubError, match="is not a model that bnnup can use"):
         find.find_model(REPOSITORY, 2)
     assert cached_files() == []
 
@@ -263,7 +263,7 @@ def test_cached_file_of_another_library_stays(server: Hub) -> None:
     server.add(REPOSITORY, {"model.safetensors": b"another library's"})
     path = Path(HfApi().hf_hub_download(REPOSITORY, "model.safetensors"))
     for name in REPOSITORY, f"{REPOSITORY}/model.safetensors":
-        with pytest.raises(BnnupError, match=r"too large for a model|is no model"):
+        with pytest.raises(BnnupError, match=r"too large for a model|is not a model"):
             bnnup.load(name, scale=2)
         assert path.read_bytes() == b"another library's"
 
@@ -300,9 +300,9 @@ def test_wrong_scale(run: Run, folder: Path, published: Hub) -> None:
 FAULTS: dict[str, tuple[int | str, str, str]] = {
     "forbidden": (403, "", "does not allow"),
     "too-many": (429, "", "too many requests"),
-    "fault-of-the-hub": (500, "", "fault of its own"),
-    "fault-later": (503, "resolve", "fault of its own"),
-    "storage-fault": (500, "storage", "fault of its own"),
+    "fault-of-the-hub": (500, "", "internal error"),
+    "fault-later": (503, "resolve", "internal error"),
+    "storage-fault": (500, "storage", "internal error"),
     "cut-for-ever": ("cut", "storage", "cannot reach|incomplete"),
 }
 
@@ -352,7 +352,7 @@ def test_disk_full(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         ("no/body", "no repository no/body"),
         (f"{REPOSITORY}@v9", "no revision v9"),
         (f"{REPOSITORY}/none.safetensors", "no file none.safetensors"),
-        ("rcan/", "no model on the Hub"),
+        ("rcan/", "not a model on the Hub"),
     ],
 )
 def test_not_there(published: Hub, name: str, reason: str) -> None:

@@ -157,7 +157,7 @@ def test_card_of_a_file_that_says_nothing(run: Run, folder: Path, models: dict[i
         ("", None, ["FILE"], "hf auth login"),
         ("hf_wrong", None, ["FILE"], "asks for a valid token"),
         (TOKEN, 403, ["FILE"], "does not allow"),
-        (TOKEN, 500, ["FILE"], "fault of its own"),
+        (TOKEN, 500, ["FILE"], "internal error"),
         (TOKEN, None, ["FILE", "FILE"], "would both be called tiny-x2.safetensors"),
         (TOKEN, None, ["BROKEN"], "broken.safetensors"),
         (TOKEN, None, ["FILE", "--example", "BROKEN"], "broken.safetensors"),

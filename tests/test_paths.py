@@ -150,7 +150,7 @@ def test_a_failed_write_leaves_nothing(
     [
         ("s3://bucket/pictures", "pip install s3fs"),
         ("gs://bucket/pictures", "pip install gcsfs"),
-        ("nonsense://pictures", "no place that is known"),
+        ("nonsense://pictures", "not a place that bnnup can reach"),
     ],
 )
 def test_places_that_are_not_understood(

@@ -121,8 +121,8 @@ def test_packed_chroma_is_what_ffmpeg_makes_of_planes(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "ended before it began"),
-        (b"not a film\n", "no YUV4MPEG2"),
+        (b"", "the input is empty"),
+        (b"not a film\n", "not a YUV4MPEG2"),
         (b"YUV4MPEG2 W2 H2 It C444\n", "interlaced"),
         (b"YUV4MPEG2 W2 H2 C444\nFRAME\n123", "cut within frame 1"),
     ],

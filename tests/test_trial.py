@@ -116,7 +116,7 @@ def test_sound_whose_times_fall_back_is_kept(
         parts.append(part.read_bytes())
     before.write_bytes(b"".join(parts))
     result = enlarge_video(upscaler, before, after)
-    assert result.warnings == ["times of stream 1 fell back and were moved"]
+    assert result.warnings == ["timestamps of stream 1 ran backwards and were moved"]
     packets = ffprobe(after, "-show_packets", "-select_streams", "a")["packets"]
     times = [float(packet["dts_time"]) for packet in packets]
     assert times == sorted(times)

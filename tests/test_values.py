@@ -69,7 +69,7 @@ def test_other_floats_say_what_they_are(tmp_path: Path, beyond: float) -> None:
     stored = ramp(3).astype(np.float32)
     stored[3, 4, 1] = beyond
     tifffile.imwrite(tmp_path / "in.tif", stored, photometric="rgb")
-    with pytest.raises(MediaError, match=r"floats are .* 16 bits"):
+    with pytest.raises(MediaError, match=r"floats range .* 16 bits"):
         read_picture(tmp_path / "in.tif")
 
 
@@ -110,7 +110,7 @@ def test_further_channels_are_alpha_or_left_out_with_a_remark(
     expected = stored[..., wanted]
     np.testing.assert_array_equal(np.atleast_3d(picture.pixels), expected)
     spare = len(extras) - (alpha is not None)
-    assert bool(spare) == ("more channel" in " ".join(picture.notes))
+    assert bool(spare) == ("besides colours" in " ".join(picture.notes))
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -513,7 +513,7 @@ def test_command_line(rich: Path, model_files: Path, tmp_path: Path) -> None:
         ([*command[:-2], rich / "rich.mp4"], "same file"),
         ([*command[:-2], tmp_path / "no" / "out.mp4"], "no folder"),
         ([*command[:-2], tmp_path / "out.docx"], ".mkv"),
-        ([*command, "--force", "--scale-to", "big"], "no size"),
+        ([*command, "--force", "--scale-to", "big"], "not a size"),
     ):
         done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
         assert done.returncode == 1

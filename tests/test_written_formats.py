@@ -80,7 +80,7 @@ def test_an_icon_ends_at_256(run: Run, tmp_path: Path, tiny: Path) -> None:
     Image.new("RGB", (150, 9)).save(tmp_path / "in.png")
     done = run("upscale", tmp_path / "in.png", "-m", tiny, "-o", tmp_path / "out.ico")
     assert done.code == 1
-    assert "its sides end at 256" in done.err
+    assert "its sides have at most 256" in done.err
 
 
 def test_endings_of_jpeg_2000_say_what_is_inside(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_background_takes_the_place_of_transparency(
 def test_a_background_that_is_no_colour_is_a_wrong_command_line(run: Run, tmp_path: Path) -> None:
     done = run("upscale", tmp_path, "--background", "greenish")
     assert done.code == 2
-    assert "no colour" in done.err
+    assert "not a colour" in done.err
 
 
 # JPEG without its end

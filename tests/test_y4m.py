@@ -78,12 +78,12 @@ HEADER = b"YUV4MPEG2 W2 H2 F25:1 C444\n"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "ended before it began"),
+        (b"", "the input is empty"),
         (b"YUV4MPEG2 W2 H2", "cut within a header"),
-        (b"RIFF....AVI \n", "no YUV4MPEG2"),
-        (b"\xff\xfe\n", "no YUV4MPEG2"),
-        (b"\n", "no YUV4MPEG2"),
-        (b"YUV4MPEG2" + b" " * 5000, "without end"),
+        (b"RIFF....AVI \n", "not a YUV4MPEG2"),
+        (b"\xff\xfe\n", "not a YUV4MPEG2"),
+        (b"\n", "not a YUV4MPEG2"),
+        (b"YUV4MPEG2" + b" " * 5000, "endless header"),
         (b"YUV4MPEG2 H2\n", "of 0×2"),
         (b"YUV4MPEG2 W-2 H2\n", "cannot be enlarged"),
         (b"YUV4MPEG2 W99999 H99999\n", "cannot be enlarged"),

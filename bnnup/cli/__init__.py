@@ -73,7 +73,7 @@ def options(
         typer.Option(
             metavar="OWNER/NAME",
             envvar="BNNUP_HUB_REPO",
-            help="Repository on the Hub of known models that are not in the package.",
+            help="Hub repository with the known models that are not in the package.",
         ),
     ] = None,
 ) -> None:

@@ -16,17 +16,20 @@ def compare(
     ],
     original: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="What it should look like, for scores."),
+        typer.Option(exists=True, dir_okay=False, help="The original, to score against."),
     ] = None,
     crop: Annotated[
         str | None,
         typer.Option(
             metavar="X,Y,W,H",
-            help="Part of B to look at closely; where it differs most from bicubic if not given.",
+            help="Part of B to look at closely; by default, where it differs most from bicubic.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A sheet of all of them, like sheet.png.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="A picture with all of them side by side, such as sheet.png."
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="One self-contained page with a slider.")

@@ -19,11 +19,15 @@ PANEL = "Folders"
 
 Include = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help='Only such as "*.jpg".', rich_help_panel=PANEL),
+    typer.Option(
+        metavar="GLOB", help='Only files that match, such as "*.jpg".', rich_help_panel=PANEL
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help='All but such as "raw/*".', rich_help_panel=PANEL),
+    typer.Option(
+        metavar="GLOB", help='Skip files that match, such as "raw/*".', rich_help_panel=PANEL
+    ),
 ]
 
 

@@ -21,7 +21,8 @@ Name = Annotated[
     ),
 ]
 OneScale = Annotated[
-    int | None, typer.Option("-s", "--scale", min=2, max=4, help="Only this one; all by default.")
+    int | None,
+    typer.Option("-s", "--scale", min=2, max=4, help="Only this scale; by default, all of them."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -46,7 +47,7 @@ def list_all(as_json: Json = False) -> None:
 
 @models.command()
 def download(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
-    """Fetch a model, or what is newer of it, from the Hub into the cache."""
+    """Fetch a model, or a newer version of it, from the Hub into the cache."""
     from bnnup.model.find import find_models
 
     _print_paths([str(path) for path in find_models(name, scale, update=True)], as_json)
@@ -54,7 +55,7 @@ def download(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
 
 @models.command()
 def path(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
-    """Print where a model's file is, fetched if it is missing."""
+    """Print where a model's file is; fetch it first if it is missing."""
     from bnnup.model.find import find_models
 
     _print_paths([str(path) for path in find_models(name, scale)], as_json)
@@ -62,7 +63,7 @@ def path(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
 
 @models.command()
 def remove(name: Name, scale: OneScale = None, as_json: Json = False) -> None:
-    """Remove a model from the cache, in all its revisions unless @revision names one."""
+    """Remove a model from the cache: all revisions, or the one that @revision names."""
     from bnnup.model import listing
 
     _print_paths([str(path) for path in listing.remove(name, scale)], as_json)
@@ -73,7 +74,8 @@ def info(
     name: Name,
     scale: OneScale = None,
     size: Annotated[
-        str, typer.Option(metavar="WxH", help="Size of the small picture, for the work.")
+        str,
+        typer.Option(metavar="WxH", help="Size of the small picture that the work is counted for."),
     ] = "320x180",
     as_json: Json = False,
 ) -> None:

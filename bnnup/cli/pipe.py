@@ -14,7 +14,8 @@ def pipe(
     raw: Annotated[
         str | None,
         typer.Option(
-            metavar="WxH:PIX_FMT", help="Raw frames instead, 640x360:yuv420p, 640x360:nv12 …"
+            metavar="WxH:PIX_FMT",
+            help="Raw frames instead of YUV4MPEG2: 640x360:yuv420p, 640x360:nv12 …",
         ),
     ] = None,
     memory: Memory = 400,

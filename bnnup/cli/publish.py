@@ -12,23 +12,33 @@ def publish(
         typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Models to publish."),
     ],
     repository: Annotated[
-        str, typer.Option("--repo", metavar="OWNER/NAME", help="Created if it does not exist.")
+        str,
+        typer.Option(
+            "--repo",
+            metavar="OWNER/NAME",
+            help="Repository to publish to, created if it does not exist.",
+        ),
     ],
     example: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="A picture to show enlarged; its middle is taken."
+            exists=True,
+            dir_okay=False,
+            help="A picture for the card, whose middle is shown enlarged.",
         ),
     ] = None,
     licence: Annotated[
-        str | None, typer.Option(help="As the Hub writes it, like mit; the models' own if absent.")
+        str | None,
+        typer.Option(help="Licence, as the Hub spells it (mit); by default, the models' own."),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="Hide a repository that is created.")
+        bool, typer.Option("--private", help="Make a new repository private.")
     ] = False,
     dry_run: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write everything there and upload nothing."),
+        typer.Option(
+            metavar="FOLDER", help="Write everything into this folder and upload nothing."
+        ),
     ] = None,
 ) -> None:
     """Put models on the Hugging Face Hub, with a card that introduces them.

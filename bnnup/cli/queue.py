@@ -11,9 +11,11 @@ from bnnup.train.settings import TrainingSettings
 
 def queue(
     pictures: Pictures,
-    runs: Annotated[Path, typer.Option("-o", "--runs", help="Folder of the run folders.")],
+    runs: Annotated[
+        Path, typer.Option("-o", "--runs", help="Folder for the runs, each in a folder of its own.")
+    ],
     weights: Annotated[
-        Path, typer.Option(help="Where trained models go, if better than what is there.")
+        Path, typer.Option(help="Folder for the trained models; a better one that is there stays.")
     ],
     bench: Annotated[
         Path | None,
@@ -27,7 +29,9 @@ def queue(
     validate_every: ValidateEvery = 1000,
     compile_step: CompileStep = False,
 ) -> None:
-    """Train every network that is missing or unfinished. May be killed and started again."""
+    """Train every network that is missing or unfinished.
+
+    After an interruption, the same command resumes where it stopped."""
     from bnnup.errors import TrainingError, how_to_install
 
     try:

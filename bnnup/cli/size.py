@@ -15,7 +15,7 @@ def read_factor(text: str) -> float:
     try:
         return float(text.strip().lower().replace("×", "x").strip("x"))
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no number; try 2, or 2.5") from error
+        raise typer.BadParameter(f"{text!r} is not a number; try 2 or 2.5") from error
 
 
 Factor = Annotated[
@@ -27,14 +27,16 @@ Factor = Annotated[
         help="How many times larger: 2 (default), 3, 4, 2.5 …",
     ),
 ]
-Width = Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=PANEL)]
-Height = Annotated[int | None, typer.Option(min=1, help="Pixels.", rich_help_panel=PANEL)]
+Width = Annotated[int | None, typer.Option(min=1, help="Width in pixels.", rich_help_panel=PANEL)]
+Height = Annotated[int | None, typer.Option(min=1, help="Height in pixels.", rich_help_panel=PANEL)]
 Fit = Annotated[
     str | None,
-    typer.Option(metavar="WxH", help="Largest that fits into a box.", rich_help_panel=PANEL),
+    typer.Option(
+        metavar="WxH", help="The largest size that fits into a box.", rich_help_panel=PANEL
+    ),
 ]
 Megapixels = Annotated[
-    float | None, typer.Option(help="Millions of pixels.", rich_help_panel=PANEL)
+    float | None, typer.Option(help="Width times height, in megapixels.", rich_help_panel=PANEL)
 ]
 
 

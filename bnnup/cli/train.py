@@ -16,55 +16,60 @@ Pictures = Annotated[
 ]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps between validations.")]
 CompileStep = Annotated[
-    bool, typer.Option("--compile", help="Compile the step: slower start, then faster.")
+    bool, typer.Option("--compile", help="Compile the training step: a slower start, then faster.")
 ]
 
 
 def train(
     pictures: Pictures,
     run: Annotated[
-        Path, typer.Option("-o", "--run", help="Run folder; a run that is there is resumed.")
+        Path,
+        typer.Option(
+            "-o", "--run", help="Folder for the run; a run that is already there is resumed."
+        ),
     ],
     scale: Scale = 2,
     architecture: Annotated[
-        str, typer.Option(help="The backbone.")
+        str, typer.Option(help="The backbone: edsr, srresnet, rcan or rdn.")
     ] = TrainingSettings.architecture,
     blocks: Annotated[
-        int | None, typer.Option(min=1, help="Blocks; by default the architecture's.")
+        int | None,
+        typer.Option(min=1, help="Number of blocks; by default, the architecture's own."),
     ] = None,
     channels: Annotated[
         int | None,
-        typer.Option(min=1, help="Channels of the features; by default the architecture's."),
+        typer.Option(min=1, help="Number of channels; by default, the architecture's own."),
     ] = None,
     trained_for: Annotated[
         str,
         typer.Option(
             "--for",
-            help="clean reductions, real pictures (damaged ones, too), or screen: what was drawn "
-            "at several sizes.",
+            help="What to train for: clean reductions, real (damaged) pictures, or screen, which "
+            "is drawn at several sizes.",
         ),
     ] = TrainingSettings.trained_for,
     steps: Annotated[
-        int, typer.Option(min=1, help="Length of the schedule.")
+        int, typer.Option(min=1, help="Length of the schedule in steps.")
     ] = TrainingSettings.steps,
     minutes: Annotated[
-        float | None, typer.Option(help="Fit the schedule into this much training time instead.")
+        float | None,
+        typer.Option(help="Fit the schedule into so many minutes of training instead."),
     ] = None,
     stop_after: Annotated[
         float | None,
-        typer.Option(help="Stop after so many minutes; the same command goes on from there."),
+        typer.Option(help="Stop after so many minutes; the same command resumes."),
     ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, help="Patches a step, per device.")
+        int, typer.Option(min=1, help="Patches per step and device.")
     ] = TrainingSettings.batch,
     patch: Annotated[
-        int, typer.Option(min=1, help="Pixels of a small patch, each way.")
+        int, typer.Option(min=1, help="Side of a small patch in pixels.")
     ] = TrainingSettings.patch,
     learning_rate: Annotated[
-        float, typer.Option(help="Adam's, at its peak.")
+        float, typer.Option(help="Adam's learning rate at its peak.")
     ] = TrainingSettings.learning_rate,
     warm_up: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the run with rising learning rate.")
+        float, typer.Option(min=0, max=1, help="Share of the run in which the learning rate rises.")
     ] = TrainingSettings.warm_up,
     real_weights: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run before weights turn binary.")
@@ -74,18 +79,22 @@ def train(
     ] = TrainingSettings.held_out,
     validate_every: ValidateEvery = 1000,
     precision: Annotated[
-        str, typer.Option(help="bf16, 'no' for float32, or auto: bf16 where it is the faster.")
+        str, typer.Option(help="bf16, no (float32), or auto: bf16 where that is faster.")
     ] = TrainingSettings.precision,
-    seed: Annotated[int, typer.Option(help="Seed of weights and patches.")] = TrainingSettings.seed,
+    seed: Annotated[
+        int, typer.Option(help="Seed for weights and patches.")
+    ] = TrainingSettings.seed,
     frozen_statistics: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of the run, at its end, on batch norm's averages."),
+        typer.Option(
+            min=0, max=1, help="Share of the run, at its end, that uses batch norm's averages."
+        ),
     ] = TrainingSettings.frozen_statistics,
     initial: Annotated[
         str | None,
         typer.Option(
             "--from",
-            help="Start from this run, checkpoint, latent or model file, or known model.",
+            help="Start from a run, a checkpoint, latent weights, a model file or a known model.",
         ),
     ] = None,
     compile_step: CompileStep = False,

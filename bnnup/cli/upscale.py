@@ -35,13 +35,14 @@ def upscale(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN…", help="Pictures, folders of them, or - (standard input), also s3://…"
+            metavar="IN…",
+            help="Pictures or folders, local or remote (s3://…); - is standard input.",
         ),
     ],
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", help="A file or a folder to write to; beside the input if not given."
+            "-o", "--output", help="File or folder to write to; by default, beside the input."
         ),
     ] = None,
     factor: Factor = None,
@@ -51,54 +52,62 @@ def upscale(
     megapixels: Megapixels = None,
     model: ModelName = "auto",
     alpha: Annotated[
-        Literal["network", "bicubic"], typer.Option(help="What enlarges transparency.")
+        Literal["network", "bicubic"], typer.Option(help="How transparency is enlarged.")
     ] = "network",
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help="jpg, png, webp, tif, …", rich_help_panel=FORMAT),
+        typer.Option(
+            "--format", help="Output format: jpg, png, webp, tif …", rich_help_panel=FORMAT
+        ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.", rich_help_panel=FORMAT),
+        typer.Option(
+            min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC and JPEG XL.", rich_help_panel=FORMAT
+        ),
     ] = None,
     lossless: Annotated[
-        bool, typer.Option("--lossless", help="WebP without loss.", rich_help_panel=FORMAT)
+        bool, typer.Option("--lossless", help="Lossless WebP or JPEG XL.", rich_help_panel=FORMAT)
     ] = False,
     strip: Annotated[
         bool,
         typer.Option(
-            "--strip", help="Leave out EXIF, XMP, profile and DPI.", rich_help_panel=FORMAT
+            "--strip",
+            help="Leave out all metadata: EXIF, XMP, colour profile, DPI …",
+            rich_help_panel=FORMAT,
         ),
     ] = False,
     background: Annotated[
         str | None,
         typer.Option(
             metavar="COLOUR",
-            help="Behind what is transparent, in formats without transparency: white, #204060 …",
+            help="Colour behind what is transparent, in formats without alpha: white, #204060 …",
             rich_help_panel=FORMAT,
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite files.", rich_help_panel=FORMAT)
+        bool, typer.Option("--force", help="Overwrite existing files.", rich_help_panel=FORMAT)
     ] = False,
     include: Include = None,
     exclude: Exclude = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=FOLDERS),
+        typer.Option("--dry-run", help="Only show what would be done.", rich_help_panel=FOLDERS),
     ] = False,
     tile: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Input pixels a tile, each way; by default what --memory allows.",
+            help="Side of a tile in input pixels; by default, as large as --memory allows.",
             rich_help_panel=MACHINE,
         ),
     ] = None,
     memory: Annotated[
         int,
         typer.Option(
-            min=1, help="Megabytes to work in, beside the pictures.", rich_help_panel=MACHINE
+            min=1,
+            help="Working memory in megabytes, in addition to the pictures.",
+            rich_help_panel=MACHINE,
         ),
     ] = 400,
     threads: Annotated[
@@ -107,28 +116,29 @@ def upscale(
             min=1,
             max=256,
             envvar="BNNUP_THREADS",
-            help="By default as many as there are cores.",
+            help="Number of threads; by default, one per core.",
             rich_help_panel=MACHINE,
         ),
     ] = None,
     max_megapixels: Annotated[
         float,
         typer.Option(
-            min=0.001, help="Inputs that claim to be larger are refused.", rich_help_panel=MACHINE
+            min=0.001, help="Refuse inputs that claim to be larger.", rich_help_panel=MACHINE
         ),
     ] = 250,
     backend: Backend = None,
     cluster: Cluster = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Report as JSON on standard output, a line a picture.")
+        bool,
+        typer.Option("--json", help="Report as JSON on standard output, one line per picture."),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Say what the network is, and what it cost.")
+        bool, typer.Option("-v", "--verbose", help="Describe the network and what it cost.")
     ] = False,
 ) -> None:
-    """Enlarge pictures, or all pictures in folders.
+    """Enlarge pictures, or every picture in a folder.
 
-    The same command goes on where an earlier one over a folder was interrupted.
+    After an interruption, the same command resumes a folder where it stopped.
     """
     if as_json and (output == PIPE or (PIPE in sources and output is None)):
         raise typer.BadParameter("the picture and --json cannot both go to standard output")
@@ -236,7 +246,7 @@ def _read_color(text: str) -> tuple[int, int, int]:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no colour; try white, or #204060") from error
+        raise typer.BadParameter(f"{text!r} is not a colour; try white or #204060") from error
     return red, green, blue
 
 
@@ -246,8 +256,8 @@ def _warn_of_passes(size: "Size") -> None:
     passes = 1 if size.factor is None else len(plan_passes(size.factor))
     if passes > 1:
         warn(
-            f"×{size.factor:g} takes {passes} passes: from the second on, networks "
-            "enlarge what the first made up; it will look smooth, and its errors grow with it"
+            f"×{size.factor:g} takes {passes} passes: from the second on, the network "
+            "enlarges its own guesses; the result will look smooth, and errors grow with it"
         )
 
 
@@ -345,7 +355,7 @@ def _summarize(output: Path, counts: Counter[str], failed: list[str]) -> None:
         typer.secho(f"  {printable(line)}", fg="red", err=True)
     if counts["failed"] > len(failed):
         typer.secho(
-            f"  and {counts['failed'] - len(failed)} more, as told above", fg="red", err=True
+            f"  and {counts['failed'] - len(failed)} more, listed above", fg="red", err=True
         )
 
 

@@ -37,7 +37,7 @@ def _read_time(text: str) -> float:
     """ "90", "1:30" or "00:01:30.5", in seconds."""
     match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text.strip())
     if match is None:
-        raise typer.BadParameter(f"{text!r} is no time; write seconds, or 00:01:30")
+        raise typer.BadParameter(f"{text!r} is not a time; write seconds, or 00:01:30")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
 
@@ -47,9 +47,9 @@ def _read_rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise typer.BadParameter(f"{text!r} is no rate; try 24, or 24000/1001") from error
+        raise typer.BadParameter(f"{text!r} is not a frame rate; try 24 or 24000/1001") from error
     if not 0 < rate <= 1000:
-        raise typer.BadParameter("rates are numbers above 0, up to 1000 frames a second")
+        raise typer.BadParameter("a frame rate is above 0 and at most 1000 frames a second")
     return rate.limit_denominator(1001)
 
 
@@ -67,7 +67,7 @@ def video(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", help="A file or a folder to write to; beside the input if not given."
+            "-o", "--output", help="File or folder to write to; by default, beside the input."
         ),
     ] = None,
     factor: Factor = None,
@@ -78,7 +78,7 @@ def video(
         str | None,
         typer.Option(
             metavar="WxH",
-            help="Exactly so large: 1280x720; or 1280x-2, where the other side follows.",
+            help="The exact size: 1280x720; with 1280x-2, the other side follows.",
             rich_help_panel=SIZE,
         ),
     ] = None,
@@ -87,11 +87,15 @@ def video(
         str | None,
         typer.Option(
             autocompletion=_complete_codec,
-            help="x264, x265, av1, vp9, ffv1 or prores; x264 for 8 bits, x265 for more.",
+            help="x264, x265, av1, vp9, ffv1 or prores; by default x264 for 8 bits, x265 for more.",
         ),
     ] = None,
-    crf: Annotated[float | None, typer.Option(help="Quality: less is better and larger.")] = None,
-    preset: Annotated[str | None, typer.Option(help="The encoder's speed, ProRes' kind.")] = None,
+    crf: Annotated[
+        float | None, typer.Option(help="Quality: lower means better, and a larger file.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The encoder's speed, or the kind of ProRes.")
+    ] = None,
     pix_fmt: Annotated[
         str | None, typer.Option(help="Convert to this pixel format first, like yuv420p10le.")
     ] = None,
@@ -108,34 +112,38 @@ def video(
         typer.Option(
             parser=_read_rate,
             metavar="RATE",
-            help="Of numbered pictures: 25 (default), 24000/1001.",
+            help="Frame rate of numbered pictures: 25 (default), 24000/1001 …",
         ),
     ] = None,
     deinterlace: Annotated[
-        bool, typer.Option("--deinterlace", help="Deinterlace: a picture of both fields.")
+        bool, typer.Option("--deinterlace", help="Deinterlace: one frame from each pair of fields.")
     ] = False,
     bob: Annotated[
         bool,
-        typer.Option("--bob", help="Deinterlace: a picture of each field, 50 a second of 25."),
+        typer.Option(
+            "--bob", help="Deinterlace: one frame from each field, so 25 a second become 50."
+        ),
     ] = False,
     audio: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help="Languages or numbers of the sound to keep: de,en or 1; or none."
+            metavar="LIST",
+            help="Audio streams to keep, by language or number: de,en or 1; or none.",
         ),
     ] = None,
     subtitles: Annotated[
-        str | None, typer.Option(metavar="LIST", help="The same of subtitles.")
+        str | None, typer.Option(metavar="LIST", help="Subtitle streams to keep, likewise.")
     ] = None,
     audio_codec: Annotated[
         str | None,
         typer.Option(
-            help="For sound that the container cannot hold, like aac or opus; by default a "
-            "lossless one, if it can hold that."
+            help="For audio that the container cannot hold, such as aac or opus; by default a "
+            "lossless codec, if it can hold one."
         ),
     ] = None,
     drop_misfits: Annotated[
-        bool, typer.Option("--drop-misfits", help="Leave out what the container cannot hold.")
+        bool,
+        typer.Option("--drop-misfits", help="Leave out streams that the container cannot hold."),
     ] = False,
     include: Include = None,
     exclude: Exclude = None,
@@ -144,15 +152,18 @@ def video(
     backend: Backend = None,
     cluster: Cluster = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite existing files, discard unfinished work.")
+        bool, typer.Option("--force", help="Overwrite existing files and discard unfinished work.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Progress and report as JSON lines on standard output.")
+        bool,
+        typer.Option(
+            "--json", help="Report progress and results as JSON lines on standard output."
+        ),
     ] = False,
 ) -> None:
     """Enlarge films; sound, subtitles, chapters and timing stay as they are.
 
-    The same command goes on where an earlier run was interrupted.
+    After an interruption, the same command resumes where it stopped.
     """
     from bnnup.errors import MediaError, how_to_install
 
@@ -325,7 +336,7 @@ def _print_outcome(outcome: "FilmOutcome", *, as_json: bool) -> None:
         warn(f"{task.source}: {line['error']}", "error")
     elif result is None:
         line["output"] = str(task.target)
-        warn(f"{task.target} exists, so {task.source} was skipped; --force makes it anew", "note")
+        warn(f"{task.target} exists, so {task.source} was skipped; --force makes it again", "note")
     else:
         line |= dataclasses.asdict(result) | {"progress": _numbers(result.progress)}
         if not as_json:

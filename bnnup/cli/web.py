@@ -14,14 +14,14 @@ def web(
             "-o",
             metavar="FOLDER",
             file_okay=False,
-            help="Write the page's files there for any host of static files, and serve nothing.",
+            help="Write the page's files into this folder, for any static host; serve nothing.",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+        bool, typer.Option("--force", help="Write even if the folder is not empty.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on this computer; 0 is any free one.")
+        int, typer.Option(min=0, max=65535, help="Port on this computer; 0 picks a free one.")
     ] = 8417,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")

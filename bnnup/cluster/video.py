@@ -83,7 +83,7 @@ class FilmWorker:
             raise ClusterError(f"on {here}, {path} is another file: mount the same one there")
         if av.__version__ != job.libav:
             raise ClusterError(
-                f"the worker on {here} has PyAV {av.__version__}, which may encode otherwise: "
+                f"the worker on {here} has PyAV {av.__version__}, which may encode differently: "
                 f"pip install av=={job.libav}"
             )
         self._job = job
@@ -132,8 +132,8 @@ class ClusterWork:
             if made is None:
                 begin = float((span.begin or 0) * self._film.time_base)
                 raise MediaError(
-                    f"the segment from {begin:.2f} s on failed: {outcome.error}; what is done is "
-                    f"kept in {self._folder.path}"
+                    f"the segment that begins at {begin:.2f} s failed: {outcome.error}; "
+                    f"what is done is kept in {self._folder.path}"
                 )
             try:
                 self._folder.finish(span.number)

@@ -252,7 +252,7 @@ class Workers(Generic[Unit, Result]):
         if answer.result != installed():
             raise ClusterError(
                 f"a machine of the cluster has bnnup {answer.result}, not {installed()}; "
-                "install the same"
+                "install the same version"
             )
         worker.ready, self._failed_starts, self._began = True, 0, time.monotonic()
         self._free[0][worker] = None
@@ -324,7 +324,7 @@ class Workers(Generic[Unit, Result]):
         if answer is None:
             assert error is not None
             died = isinstance(error, self._ray.exceptions.RayActorError)
-            text = f"its worker died, {TRIES} times" if died else _last_line(error)
+            text = f"its worker died {TRIES} times" if died else _last_line(error)
             answer = _Answer(error=text, again=True)
         if answer.stop is not None:
             raise answer.stop

@@ -15,7 +15,7 @@ from bnnup.folders.work import Work
 from bnnup.folders.writer import remove_rest
 from bnnup.system import paths
 
-NOTE = "an earlier run ended at it, so it was done last and alone"
+NOTE = "an earlier run ended at it, so it was done last, in a process of its own"
 
 
 def shared(task: Task) -> bool:

@@ -38,4 +38,4 @@ def check_memory(needed: int, format_name: str) -> None:
         return
     advice = "" if FORMATS[format_name].streamed else "; PNG and TIFF take the least"
     needs, has = f"{needed / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
-    raise MediaError(f"this needs about {needs} of memory, and {has} are free{advice}")
+    raise MediaError(f"this needs about {needs} of memory, and {has} is free{advice}")

@@ -27,7 +27,7 @@ def name_tasks(
     folder = None if isinstance(output, Stream) else folder_named(output)
     if len(sources) > 1 and output is not None and folder is None:
         name = output.name if isinstance(output, Stream) else output
-        raise ValueError(f"{name} is no folder, which several pictures need: give one")
+        raise ValueError(f"{name} is not a folder, which several pictures need: give one")
     tasks: list[Task] = []
     for source in sources:
         target = _target(source, output, folder, settings)
@@ -62,7 +62,7 @@ def _target(
     if output is not None and folder is None:
         return paths.to_path(output)
     if isinstance(source, Stream):
-        raise ValueError(f"{source.name} has no name that its result could have: give one")
+        raise ValueError(f"{source.name} has no name to give to its result: name one")
     return name_result(source, folder, settings.size.label, ending_of(source, settings.format))
 
 
@@ -81,5 +81,5 @@ def place_results(source: Path, output: str | None, label: str, *, several: bool
     if output is not None:
         return paths.to_path(output) / whole.name if several else paths.to_path(output)
     if not whole.name:
-        raise ValueError(f"{source} has no name that its results could have: give one")
+        raise ValueError(f"{source} has no name to give to its results: name one")
     return whole.with_name(f"{whole.name}_{label}")

@@ -62,7 +62,7 @@ def load_views(source: Path, result: Path, original: Path | None = None) -> list
     factor = width / small.shape[1]
     if factor <= 1 or abs(height / small.shape[0] / factor - 1) > 0.05:
         raise MediaError(
-            f"{result} ({width}×{height}) is no enlargement of {source} "
+            f"{result} ({width}×{height}) is not an enlargement of {source} "
             f"({small.shape[1]}×{small.shape[0]})"
         )
     bicubic = np.concatenate(list(resample([small], small.shape, (width, height))))

@@ -64,7 +64,7 @@ def _find_on_hub(name: str, scale: int | None, update: bool) -> list[Path]:
         return cached
     files = hub.list_files(place)
     if not files:
-        raise ModelNotFoundError(f"{place} has no models, that is, no .safetensors files")
+        raise ModelNotFoundError(f"{place} has no models, which are .safetensors files")
     return [hub.fetch(replace(place, file=file), update=update) for file in files]
 
 

@@ -59,7 +59,7 @@ class Place:
             sound = sound and all(PART.fullmatch(part) for part in revision.split("/"))
         if not sound or (len(parts) > 2 and not name.endswith(ENDING)):
             raise ModelNotFoundError(
-                f"{text[:80]!r} is no model on the Hub: those are called owner/repo or "
+                f"{text[:80]!r} is not a model on the Hub: those are called owner/repo or "
                 "owner/repo/file.safetensors, either with @revision"
             )
         return cls("/".join(parts[:2]), "/".join(parts[2:]) or None, revision or NEWEST)
@@ -96,7 +96,7 @@ def fetch(place: Place, scale: int | None = None, *, update: bool = False) -> Pa
     except WeightsError as error:
         if path.resolve() not in others:  # the cache is shared with other libraries
             discard(path)
-        raise HubError(f"{place} is no model that bnnup can use: {error.__cause__}") from error
+        raise HubError(f"{place} is not a model that bnnup can use: {error.__cause__}") from error
     return path
 
 
@@ -150,7 +150,7 @@ def _check_digest(path: Path, place: Place) -> None:
     if expected not in (None, digest):
         discard(path)
         raise HubError(
-            f"{place} is damaged, its SHA-256 is not the expected one: it was removed; "
+            f"{place} is damaged (its SHA-256 is not the expected one) and was removed; "
             "run the same command to fetch it again"
         )
 
@@ -339,7 +339,7 @@ def _reason_of_status(status: int, place: Place) -> str:
     if status == 429:
         return f"too many requests to the Hub: wait some minutes; to be allowed more, {LOGIN}"
     if status >= 500:
-        return f"the Hub has a fault of its own ({status}) with {place}: try again later"
+        return f"the Hub has an internal error ({status}) with {place}: try again later"
     return f"the Hub answered {status} for {place}: set BNNUP_DEBUG=1 to see more"
 
 

@@ -68,7 +68,7 @@ NETWORKS = (
         8,
         32,
         1e-3,
-        "edsr-small, for screenshots and what else was drawn for its pixels",
+        "edsr-small, for screenshots and other pictures drawn pixel by pixel",
         "screen",
         "edsr-small",
     ),

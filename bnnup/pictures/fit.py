@@ -34,7 +34,7 @@ def fit(
         pixels = _without_alpha(pixels, background)
     check_kind(pixels, kind, name)
     if kind.bits == 1:
-        notes.append(f"{kind.name} knows black and white only: greys become one or the other")
+        notes.append(f"{kind.name} holds black and white only: greys become one or the other")
     if pixels.dtype == np.uint16 and 8 < kind.bits < 16 and picture.format != kind.name:
         notes.append(f"{kind.name} holds {kind.bits} of its 16 bits")
     info, remarks = _fitting_info(picture.info, kind, pixels, name)

@@ -257,7 +257,7 @@ class Encoding:
         if self.quality is None or (self.kind.quality and not self.lossless):
             return ""
         lossless = "lossless " if self.kind.quality else ""
-        return f"{lossless}{self.format} knows no quality: {self.quality} changes nothing"
+        return f"{lossless}{self.format} has no quality setting: {self.quality} changes nothing"
 
 
 def format_of(path: Path) -> str:
@@ -275,8 +275,10 @@ def format_named(name: str) -> str:
     if wanted in written:
         return endings()[f".{wanted}"].name
     near = get_close_matches(wanted, written, 1)
-    guess = f"; did you mean {near[0]}?" if near else ""
-    raise MediaError(f"no pictures are written as {name!r}{guess} There are: {' '.join(written)}")
+    guess = f"; did you mean {near[0]}?" if near else "."
+    raise MediaError(
+        f"cannot write pictures as {name!r}{guess} The formats are: {' '.join(written)}"
+    )
 
 
 def ending_for(format_name: str) -> str:

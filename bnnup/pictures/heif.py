@@ -22,7 +22,7 @@ def read_deep(file: IO[bytes]) -> NDArray[Any]:
     image = pillow_heif.open_heif(file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
     pixels = np.asarray(image)
     if pixels.dtype != np.uint16:
-        raise MediaError(f"HEIC of the mode {image.mode} is not understood")
+        raise MediaError(f"HEIC of mode {image.mode} is not understood")
     bits = int(image.info.get("bit_depth", BITS))
     stored = (pixels >> (16 - bits)).astype(np.uint32)  # the library shifts them up
     return np.ascontiguousarray((stored * WHITE + (1 << bits - 1)) // ((1 << bits) - 1), np.uint16)

@@ -65,7 +65,7 @@ def to_pixels(image: Image.Image) -> NDArray[Any]:
     if image.mode == "I" and image.format == "PPM":  # which Pillow stretches to 16 bits
         return np.asarray(image).astype(np.uint16)
     if image.mode == "I":
-        raise MediaError("pictures of mode 'I' have no known range; convert it to 16 bit")
+        raise MediaError("pictures of mode 'I' have no known range; convert it to 16 bits")
     width, height = image.size
     bands = [(0, top, width, min(top + ROWS, height)) for top in range(0, max(height, 1), ROWS)]
     first = _convert(image.crop(bands[0]))
@@ -80,7 +80,7 @@ def from_floats(samples: NDArray[Any]) -> NDArray[np.uint16]:
     low, high = (float(samples.min()), float(samples.max())) if samples.size else (0.0, 0.0)
     if not 0 <= low <= high <= 1:  # nor if one is no number
         raise MediaError(
-            f"its floats are {low:g} to {high:g}, and what is white is known for 0 to 1 only; "
+            f"its floats range from {low:g} to {high:g}, but white is known for 0 to 1 only; "
             "scale them, or convert it to 16 bits"
         )
     result = np.empty(samples.shape, np.uint16)
@@ -129,5 +129,5 @@ def _has_grey_palette(image: Image.Image) -> bool:
 def from_pixels(pixels: NDArray[Any]) -> Image.Image:
     """Pixels as in Picture to a PIL image: L, I;16, LA, RGB or RGBA."""
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        raise MediaError("Pillow has no images of 16-bit colour; convert the picture to 8 bit")
+        raise MediaError("Pillow has no images of 16-bit colour; convert the picture to 8 bits")
     return Image.fromarray(np.ascontiguousarray(pixels))

@@ -232,7 +232,7 @@ def write_head(
     """All that comes before the pixels; ``frames`` is the content of acTL, for animations."""
     height, width = shape[:2]
     if max(height, width) > LONGEST:
-        raise ValueError(f"its sides end at {LONGEST} pixels")
+        raise ValueError(f"its sides have at most {LONGEST} pixels")
     channels = shape[2] if len(shape) == 3 else 1
     header = struct.pack(">IIBBBBB", width, height, bits, COLOR_TYPES[channels], 0, 0, 0)
     file.write(SIGNATURE)

@@ -45,9 +45,9 @@ class Header:
 
 
 def read_picture(path: Path, *, megapixels: float = MEGAPIXELS) -> Picture:
-    """Reads a file and turns it upright; MediaError when it is no sound picture.
+    """Reads a picture and turns it upright; MediaError if the file is damaged or not a picture.
 
-    Files that claim more than so many ``megapixels``, in all frames, are refused.
+    Files that claim more than ``megapixels``, all frames together, are refused.
     """
     try:
         with path.open("rb") as file:
@@ -124,7 +124,7 @@ class _Source:
         header = self.header()  # before decoding, which changes what HEIC says
         pixels, profile, notes = self._pixels(moving)
         if pixels.shape[:2] != (header.height, header.width):
-            raise MediaError("it is damaged: its pixels are not as many as it says")
+            raise MediaError("it is damaged: it does not have as many pixels as it says")
         info, lost = metadata.upright(self.info, self.size, self.orientation)
         info = {key: value for key, value in {**info, **profile}.items() if value}
         lost = [*self.lost, *lost, *self._companions(moving)]

@@ -128,12 +128,12 @@ class Page:
             raise MediaError("it is damaged: it ends too early")
         bits = page.imagewidth * page.imagelength * page.samplesperpixel * page.bitspersample
         if page.compression == UNCOMPRESSED and sum(sizes) * 8 < bits:
-            raise MediaError("it is damaged: its pixels are not as many as it says")
+            raise MediaError("it is damaged: it does not have as many pixels as it says")
 
     def _check_shape(self, samples: NDArray[Any]) -> None:
         page = self._page
         if samples.size != page.imagelength * page.imagewidth * page.samplesperpixel:
-            raise MediaError("it is damaged: its pixels are not as many as it says")
+            raise MediaError("it is damaged: it does not have as many pixels as it says")
 
     def _in_range(self, samples: NDArray[Any]) -> NDArray[Any]:
         """Samples with white at the largest number of 8 or 16 bits."""
@@ -170,7 +170,7 @@ def _on_channels(extra: tuple[int, ...], alpha: int | None) -> list[str]:
     others = len(extra) - (alpha is not None)
     if not others:
         return []
-    return [f"{others} more channel{'s' * (others > 1)} than colours and alpha left out"]
+    return [f"{others} channel{'s' * (others > 1)} besides colours and alpha left out"]
 
 
 def _from_lab(samples: NDArray[Any], bits: int, kind: int) -> NDArray[np.uint16]:

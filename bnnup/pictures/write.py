@@ -34,7 +34,8 @@ def check_fits(picture: Picture, size: tuple[int, int], encoding: Encoding, name
     longest = encoding.kind.longest
     if longest is not None and max(size) > longest:
         raise MediaError(
-            f"{encoding.format} cannot hold {width}×{height} pixels: its sides end at {longest}"
+            f"{encoding.format} cannot hold {width}×{height} pixels: "
+            f"its sides have at most {longest}"
         )
     for shape in (height, 1, *channels), (1, width, *channels):
         strip = np.zeros(shape, picture.pixels.dtype)

@@ -26,7 +26,7 @@ REGION = "http://ns.microsoft.com/photo/1.2/t/Region#"
 CAMERA = "http://ns.google.com/photos/1.0/camera/"
 THUMBNAIL = "the preview in XMP"
 EXTENDED = "the part of XMP that is not in its main packet"
-GAIN_MAP = "the gain map, which HDR screens brighten the picture by"
+GAIN_MAP = "the gain map, by which HDR screens brighten the picture"
 DEPTH = "the depth map"
 FILM = "the film behind the picture"
 # What stands in the file behind the picture, or shows it small: neither is carried along.
@@ -66,7 +66,7 @@ def rewrite(packet: bytes, change: Change) -> tuple[bytes | None, list[str]]:
     try:
         parser.parse(source)
     except (SAXException, ValueError, LookupError):
-        return None, ["XMP that is no sound XML"]
+        return None, ["XMP that is not well-formed XML"]
     rewritten = rewriter.text.getvalue().encode()
     return rewritten if rewriter.touched else packet, sorted(rewriter.lost)
 

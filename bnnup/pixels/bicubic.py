@@ -28,7 +28,7 @@ def reduce(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     passes round half up to 8 bits, as MATLAB does.
     """
     if picture.shape[0] % factor or picture.shape[1] % factor:
-        raise ValueError(f"{picture.shape[:2]} is no multiple of {factor}")
+        raise ValueError(f"{picture.shape[:2]} is not a multiple of {factor}")
     return _reduce_rows(_reduce_rows(picture, factor).swapaxes(0, 1), factor).swapaxes(0, 1)
 
 

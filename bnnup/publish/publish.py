@@ -58,9 +58,9 @@ def publish(
 def push_to_hub(
     upscaler: Upscaler, repository: str, *, private: bool = False, licence: str | None = None
 ) -> str:
-    """Publishes an upscaler's model as owner/name on the Hub, with a card; its address.
+    """Publishes an upscaler's model as owner/name on the Hub, with a card; returns its address.
 
-    Raises HubError, also where there is no token.
+    Raises HubError, also if there is no token.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"

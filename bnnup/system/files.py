@@ -69,7 +69,7 @@ def check_writable(path: Path, *, force: bool) -> None:
         raise MediaError(f"{path} is a folder; name a file")
     if paths.is_local(path):
         if WINDOWS and not is_name_on_windows(path.name):
-            raise MediaError(f"Windows knows no file by the name {path.name}", hint="output")
+            raise MediaError(f"Windows does not allow the name {path.name}", hint="output")
         if _is_special(path):
             if not os.access(path, os.W_OK):
                 raise MediaError(f"{path} cannot be written to")
@@ -84,7 +84,7 @@ def check_writable(path: Path, *, force: bool) -> None:
     if not os.access(path.parent, os.W_OK):
         raise MediaError(f"the folder {path.parent} cannot be written to")
     if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise MediaError(f"{path.name} is too long a name", hint="output")
+        raise MediaError(f"the name {path.name} is too long", hint="output")
 
 
 def is_name_on_windows(name: str) -> bool:
@@ -139,7 +139,7 @@ def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file
                 # A worker that was given up may have lived on: the later one made its file anew.
                 if not os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
-                    raise OSError("another process writes it, too")
+                    raise OSError("another process is writing it, too")
     except MediaError:
         raise
     except MemoryError as error:

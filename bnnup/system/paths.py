@@ -47,7 +47,7 @@ def to_path(text: str) -> Path:
         remedy = str(error) if package == "fsspec" else f"pip install {package}"
         raise MediaError(f"{protocol}:// needs another package: {remedy}") from error
     except Exception as error:  # credentials, names: as varied as the places
-        raise MediaError(f"{text} is no place that is known: {error}") from error
+        raise MediaError(f"{text} is not a place that bnnup can reach: {error}") from error
     return cast(Path, path)
 
 

@@ -38,7 +38,7 @@ def load(
     alpha: str = "network",
     backend: str | None = None,
 ) -> "Upscaler":
-    """A ready upscaler: ``bnnup.load("edsr", scale=4)(picture)``.
+    """An upscaler, ready to use: ``bnnup.load("edsr", scale=4)(picture)``.
 
     ``name`` is a path to a ``.safetensors`` file, a model's name, or a place on the Hub
     ("owner/repo", "owner/repo/file.safetensors@revision"); "auto" chooses for each picture
@@ -63,9 +63,9 @@ class Upscaler:
 
     Luma goes through the network, chroma follows it, alpha goes through the network
     or, if ``alpha`` is "bicubic", through bicubic.
-    The picture is worked on in tiles of ``tile`` input pixels each way, plus the
-    network's halo: by default the largest with which all that is needed beyond the
-    input and output arrays stays below ``memory`` bytes. The result depends on neither.
+    The picture is processed in tiles of ``tile`` input pixels each way, plus the network's
+    halo: by default the largest tiles for which everything beyond the input and output
+    arrays stays below ``memory`` bytes. The result depends on neither.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Upscaler:
 
     @classmethod
     def from_pretrained(cls, name: str, *, scale: int, **options: Any) -> "Upscaler":
-        """What ``load`` does, under the name that users of the Hub know."""
+        """Does what ``load`` does, under the name that users of the Hub know."""
         return load(name, scale=scale, **options)
 
     @overload
@@ -101,11 +101,11 @@ class Upscaler:
     def __call__(
         self, picture: Image.Image | NDArray[Sample], progress: Progress | None = None
     ) -> Image.Image | NDArray[Sample]:
-        """Enlarges a PIL image, or an array; gives back the same kind.
+        """Enlarges a PIL image or an array, and returns the same kind.
 
         Arrays are uint8, uint16 or float32 in [0, 1], shaped (H, W), (H, W, 3) or
         (H, W, 4), the last channel being alpha. Results are clipped to the range. Images are
-        turned upright as their EXIF says, and ``info`` of the result has the metadata.
+        turned upright as their EXIF says, and the result's ``info`` has the metadata.
         """
         if isinstance(picture, Image.Image):
             original = Picture.of(picture)
@@ -120,7 +120,7 @@ class Upscaler:
         return self
 
     def enlarge(self, pixels: NDArray[Sample], progress: Progress | None = None) -> NDArray[Sample]:
-        """Like calling, for arrays; (H, W, 2), grey with alpha, is understood, too."""
+        """Like calling, for arrays alone; (H, W, 2), grey with alpha, is accepted as well."""
         _check(pixels)
         height, width = pixels.shape[:2]
         shape = (height * self.scale, width * self.scale, *pixels.shape[2:])
@@ -182,8 +182,8 @@ class Upscaler:
             if needed <= self.memory:
                 return side
         raise MediaError(
-            f"this network takes {needed / 1e6:.0f} MB even for the smallest tile, and "
-            f"{self.memory / 1e6:.0f} MB are allowed",
+            f"this network takes {needed / 1e6:.0f} MB even for the smallest tile, but "
+            f"only {self.memory / 1e6:.0f} MB are allowed",
             hint="memory",
         )
 

@@ -58,7 +58,7 @@ def find_encoder(name: str) -> str:
             return encoder
     except ValueError:  # which av.UnknownCodecError is
         pass
-    raise MediaError(f"there is no encoder for sound called {name}", hint="audio_codec")
+    raise MediaError(f"there is no audio encoder called {name}", hint="audio_codec")
 
 
 def add_converted(target: OutputContainer, stream: Stream, codec: str) -> Converter:
@@ -72,7 +72,7 @@ class _Sound:
     def __init__(self, target: OutputContainer, source: Stream, codec: str) -> None:
         decoder: Any = source.codec_context
         if not decoder.sample_rate:
-            raise ValueError("sound that does not say its rate")
+            raise ValueError("audio that does not say its rate")
         rates = av.Codec(codec, "w").audio_rates
         rate = decoder.sample_rate
         if rates and rate not in rates:

@@ -91,10 +91,10 @@ def enlarge_video(
 ) -> FilmResult:
     """Enlarges the first video stream of ``source`` and copies everything else.
 
-    ``target`` appears when it is complete and replaces what was there. A run that was
-    interrupted, however rudely, is continued by the same call; one with other options
-    meets its unfinished work, which ``discard`` throws away. ``workers`` do the work:
-    those of this process, or a cluster's. Raises MediaError, FullError or ClusterError.
+    ``target`` appears when it is complete, and replaces what was there. After any
+    interruption, the same call resumes; one with other options is refused as long as there
+    is unfinished work, unless ``discard`` throws that away. ``workers`` do the work: those
+    of this process, or a cluster's. Raises MediaError, FullError or ClusterError.
     """
     options = options or Options()
     keep_clock = target.suffix.lower() in TRANSPORT
@@ -156,11 +156,11 @@ def find_flaws(film: Film, encoding: FilmEncoding, folder: WorkFolder) -> list[s
     expected = float(film.origin) + film.seconds
     if end < expected - max(1.0, 0.02 * film.seconds):
         found.append(
-            f"pictures end at {end:.1f} s, though the header promises {expected:.1f} s: "
+            f"frames end at {end:.1f} s, though the header promises {expected:.1f} s: "
             "the input may have been cut"
         )
     if encoding.width > SCALES[-1] * film.width or encoding.height > SCALES[-1] * film.height:
-        found.append(f"networks enlarge {SCALES[-1]} times; interpolation did the rest")
+        found.append(f"networks enlarge {SCALES[-1]} times at most; interpolation did the rest")
     if film.colors.mastering and encoding.codec.params is None:
         found.append(f"{encoding.codec.encoder} cannot carry HDR mastering metadata")
     return found

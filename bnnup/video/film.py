@@ -254,7 +254,7 @@ def read_frames(
             if last is not None and pts <= last:
                 if (last - pts) * film.time_base > LATE:
                     raise MediaError(
-                        f"time runs backwards at {seconds:.2f} s; write the film anew first: "
+                        f"time runs backwards at {seconds:.2f} s; rewrite the film first: "
                         "ffmpeg -i IN -c copy OUT"
                     )
                 pts = last + 1

@@ -164,7 +164,7 @@ class Muxer:
         header = self.streams[self._film.index].codec_context.extradata or b""
         if any(segment.header != header for segment in segments):
             raise MediaError(
-                "the encoder began its segments in different ways; remove the folder "
+                "the encoder began its segments differently; remove the folder "
                 f"{segments[0].path.parent} and start again"
             )
         try:
@@ -218,7 +218,9 @@ class Muxer:
                 last[number] = packet.dts
             packet.stream = self.streams[number]
             yield packet
-        self.flaws += [f"times of stream {number} fell back and were moved" for number in odd]
+        self.flaws += [
+            f"timestamps of stream {number} ran backwards and were moved" for number in odd
+        ]
         if damage.late:
             self.flaws.append("a stream that begins in mid-film is missing")
 
@@ -313,11 +315,14 @@ def _created(path: Path) -> OutputContainer:
         container = av.open(f"file:{path}", "w")
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
-            f"no container is called {path.suffix or 'nothing'}; end the output in .mkv or .mp4"
+            f"no container is called {path.suffix or 'nothing'}; "
+            "choose an output that ends in .mkv or .mp4"
         ) from error
     if container.format.flags & NO_FILE:
         container.close()
-        raise MediaError(f"{path.suffix} is more than one file; end the output in .mkv or .mp4")
+        raise MediaError(
+            f"{path.suffix} is more than one file; choose an output that ends in .mkv or .mp4"
+        )
     return container
 
 

@@ -63,7 +63,7 @@ def name_films(
     """
     folder = folder_named(output) if sources else None
     if several and sources and output is not None and folder is None:
-        raise ValueError(f"{output} is no folder, which several films need: give one")
+        raise ValueError(f"{output} is not a folder, which several films need: give one")
     tasks: list[FilmTask] = []
     for source in sources:
         if output is not None and folder is None:

@@ -222,7 +222,7 @@ class WorkFolder:
         description = self.path / self.DESCRIPTION
         self._make()
         if not paths.exists(description) and self._files():
-            raise MediaError(f"{self.path} is in the way and not of bnnup's making; move it")
+            raise MediaError(f"{self.path} is in the way and was not made by bnnup; move it")
         if paths.exists(description) and description.read_bytes() == text:
             for path in self._files(".tmp"):
                 path.unlink(missing_ok=True)
@@ -232,8 +232,8 @@ class WorkFolder:
             return
         if self._files(".seg") and not discard:
             raise MediaError(
-                f"{self.path} holds unfinished work with another input, model or options; finish "
-                "that first",
+                f"{self.path} holds unfinished work with another input, model or other options; "
+                "finish that first",
                 hint="discard",
             )
         self.clear()

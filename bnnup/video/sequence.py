@@ -20,7 +20,7 @@ def first_number(path: Path) -> int:
     """Of a sequence. MediaError if it has no pictures, or not all of them."""
     numbers = sorted(number for number, _ in _pictures(path))
     if not numbers:
-        raise MediaError(f"there are no pictures {path}")
+        raise MediaError(f"there are no pictures called {path}")
     missing = set(range(numbers[0], numbers[-1])) - set(numbers)
     if missing:
         raise MediaError(f"{path.with_name(path.name % min(missing))} is missing")

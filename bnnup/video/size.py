@@ -35,7 +35,8 @@ def read_film_size(text: str) -> FilmSize:
     width, height = (int(side) for side in match.groups()) if match else (-1, -1)
     if width < 0 and height < 0:
         raise MediaError(
-            f"{text!r} is no size; write width and height, like 1280x720, or one of them: 1280x-2"
+            f"{text!r} is not a size; write width and height, like 1280x720, or one of them, "
+            "like 1280x-2"
         )
     if height < 0:
         return Size(width=width)

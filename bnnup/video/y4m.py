@@ -72,7 +72,7 @@ def read_raw_format(text: str) -> StreamFormat:
     form = read_pix_fmt(packing.planar if packing else match[3]) if match else None
     if match is None or form is None:
         raise MediaError(
-            f"{text!r} is no raw format; write width, height and a format of Y'CbCr as ffmpeg "
+            f"{text!r} is not a raw format; write width, height and a Y'CbCr format as ffmpeg "
             "calls it: 640x360:gray, 640x360:yuv444p10le, 640x360:nv12 or 640x360:p010le"
         )
     return _checked(StreamFormat(int(match[1]), int(match[2]), form, packing=packing))
@@ -82,20 +82,20 @@ def read_header(source: ByteSource) -> StreamFormat:
     """Reads the first line of a YUV4MPEG2 stream."""
     line = _read_line(source)
     if not line:
-        raise MediaError("the input ended before it began; does what should write it say why?")
+        raise MediaError("the input is empty; does the program that should write it say why?")
     try:
         magic, *fields = line.decode("ascii").split()
     except ValueError:
         magic, fields = "", []
     if magic.encode() != MAGIC:
         raise MediaError(
-            "the input is no YUV4MPEG2 stream, like that of "
+            "the input is not a YUV4MPEG2 stream, as from "
             "'ffmpeg -i IN -f yuv4mpegpipe -strict -1 -'",
             hint="raw",
         )
     values = {field[0]: field[1:] for field in fields if field[0] != "X"}
     if values.get("I", "p") not in ("p", "?"):
-        raise MediaError("the input is interlaced; put '-vf bwdif' before 'ffmpeg's output")
+        raise MediaError("the input is interlaced; put '-vf bwdif' before ffmpeg's output")
     sides = (values.get(key, "") for key in "WH")
     width, height = (int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in sides)
     form = _read_colors(values.get("C", "420jpeg"))
@@ -165,7 +165,7 @@ def _read_line(source: ByteSource) -> bytes:
             return b""
         line += byte
         if len(line) > MAX_LINE:
-            raise MediaError("the input has a header without end: no YUV4MPEG2 stream")
+            raise MediaError("the input has an endless header: it is not a YUV4MPEG2 stream")
     return bytes(line[:-1]) or b" "
 
 

@@ -23,7 +23,7 @@ def page_folder() -> Path:
         if (folder / FIRST).is_file():
             return folder
     raise PageError(
-        "this installation has no page, for lack of a compiler for WebAssembly when it was built; "
+        "this installation has no page: there was no WebAssembly compiler when it was built; "
         "in bnnup's source, 'BNNUP_WEB=1 pip install .' fetches one and builds the page"
     )
 
