@@ -453,7 +453,7 @@ def test_interrupted_in_the_middle_of_a_tile(folder: Path, times: int) -> None:
         [sys.executable, "-P", "-c", script, "upscale", folder / "large.png", *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "BNNUP_KERNEL": "portable"},
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")

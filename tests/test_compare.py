@@ -202,7 +202,7 @@ def test_slider_in_a_browser(tmp_path: Path, action: str, share: float) -> None:
         ],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "HOME": str(tmp_path)},
     )
     with Image.open(shot) as image:

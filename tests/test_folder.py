@@ -479,7 +479,7 @@ def test_what_ended_a_run_comes_last_and_alone(
     def start() -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(site)}
         return subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
 
     assert start().returncode == -signal.SIGABRT

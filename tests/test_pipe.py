@@ -31,7 +31,7 @@ def command(model_files: Path) -> list[str]:
 
 
 def run(command: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, input=data, capture_output=True, timeout=60, env=CLEAN)
+    return subprocess.run(command, input=data, capture_output=True, timeout=300, env=CLEAN)
 
 
 def frames_of(command: str) -> bytes:
@@ -65,11 +65,11 @@ def test_ffmpeg_on_both_ends(command: list[str], pix_fmt: str, tmp_path: Path) -
     sink = f"ffmpeg -nostdin -loglevel error -i - -c:v ffv1 {target}"
     first = subprocess.Popen(source.split(), stdout=subprocess.PIPE)
     second = subprocess.Popen(command, stdin=first.stdout, stdout=subprocess.PIPE)
-    third = subprocess.run(sink.split(), stdin=second.stdout, timeout=60)
+    third = subprocess.run(sink.split(), stdin=second.stdout, timeout=300)
     for process in (first, second):
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert third.returncode == 0
     entries = "stream=width,height,pix_fmt,nb_read_frames,r_frame_rate"
     probe = f"ffprobe -loglevel error -count_frames -show_entries {entries} -of csv=p=0 {target}"
@@ -155,5 +155,5 @@ def test_a_reader_that_leaves_ends_it_quietly(command: list[str]) -> None:
         except BrokenPipeError:
             pass
         errors = process.stderr.read().decode()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert errors == ""

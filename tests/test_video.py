@@ -487,13 +487,16 @@ transcode.Transcoder._tell = tell_and_signal
 main()
 """
     killed = subprocess.run(
-        [sys.executable, "-P", "-c", code, *command[4:]], capture_output=True, text=True, timeout=60
+        [sys.executable, "-P", "-c", code, *command[4:]],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert killed.returncode == (-9 if how == signal.SIGKILL else 130)
     assert "Traceback" not in killed.stderr
     assert ("the same command goes on" in killed.stderr) == (how == signal.SIGINT)
     assert not after.exists()
-    done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True)
+    done = subprocess.run([*command, "--json"], capture_output=True, timeout=300, check=True)
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["progress"]["resumed"] == 250
     assert result["progress"]["frames"] == 400

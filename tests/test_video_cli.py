@@ -23,7 +23,7 @@ from bnnup import cli  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.upscale.size import Size  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler  # noqa: E402
-from bnnup.video import encoders, film, spans, transcode  # noqa: E402
+from bnnup.video import codecs, film, spans, transcode  # noqa: E402
 from bnnup.video.enlarge import enlarge_video  # noqa: E402
 from bnnup.video.naming import film_ending  # noqa: E402
 from bnnup.video.sequence import plain_name  # noqa: E402
@@ -126,7 +126,7 @@ def test_what_is_there_is_not_overwritten(run: Run, films: Path, tiny: Path) -> 
     assert "--force" in done.err
     done = run("video", films / "a.mkv", films / "b.mkv", "-m", tiny)
     assert done.code == 0
-    assert "--force makes it anew" in done.err
+    assert "--force makes it again" in done.err
     assert target.read_bytes() == b"precious"
     assert run("video", films / "a.mkv", "-m", tiny, "--force").code == 0
     assert size_of(target) == (128, 72)
@@ -316,7 +316,7 @@ def test_prores(
 
 
 def test_the_shell_completes_codecs() -> None:
-    assert cli.video._complete_codec("") == list(encoders.CODECS)
+    assert cli.video._complete_codec("") == list(codecs.CODECS)
     assert cli.video._complete_codec("x2") == ["x264", "x265"]
 
 
@@ -496,7 +496,7 @@ def test_numbered_pictures_in_part(run: Run, bicubic: Path, frames: Path) -> Non
         ("x_%04d.png", [], "no pictures"),
         ("r_%05d.png", [], "no pictures"),
         ("r_0998.png", ["--rate", 24], "rate of its own"),
-        ("r_%04d.png", ["--rate", "fast"], "no rate"),
+        ("r_%04d.png", ["--rate", "fast"], "not a frame rate"),
         ("r_%04d.png", ["-o", "%d.png"], "bnnup upscale"),
     ],
 )

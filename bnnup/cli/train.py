@@ -30,7 +30,7 @@ def train(
     ],
     scale: Scale = 2,
     architecture: Annotated[
-        str, typer.Option(help="The backbone: edsr, srresnet, rcan or rdn.")
+        str, typer.Option(help="The backbone, such as edsr or rcan.")
     ] = TrainingSettings.architecture,
     blocks: Annotated[
         int | None,

@@ -63,7 +63,10 @@ def upscale(
     quality: Annotated[
         int | None,
         typer.Option(
-            min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC and JPEG XL.", rich_help_panel=FORMAT
+            min=1,
+            max=100,
+            help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL.",
+            rich_help_panel=FORMAT,
         ),
     ] = None,
     lossless: Annotated[

@@ -19,7 +19,7 @@ from bnnup.errors import ClusterError, MediaError, StoppedError
 from bnnup.model.file import Model
 from bnnup.system import paths
 from bnnup.upscale.upscaler import Upscaler
-from bnnup.video.codec import FilmEncoding
+from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film
 from bnnup.video.read import Cut
 from bnnup.video.segments import WorkFolder

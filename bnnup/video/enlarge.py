@@ -25,8 +25,8 @@ from bnnup.system import paths
 from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
-from bnnup.video.codec import FilmEncoding, choose_options
-from bnnup.video.encoders import choose_codec
+from bnnup.video.codecs import choose_codec
+from bnnup.video.encoding import FilmEncoding, choose_options
 from bnnup.video.film import Film, probe
 from bnnup.video.mux import ContainerFit, muxer, wants_global_header
 from bnnup.video.read import Cut

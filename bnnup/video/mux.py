@@ -18,8 +18,8 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
-from bnnup.video.codec import FilmEncoding
 from bnnup.video.convert import Converter, add_converted
+from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film
 from bnnup.video.read import BadPackets, Cut, open_film, read_any
 from bnnup.video.segments import Chunk, Segment, join

@@ -13,7 +13,7 @@ from bnnup.folders.tasks import walk
 from bnnup.pictures import formats
 from bnnup.system import paths
 from bnnup.system.files import check_writable
-from bnnup.video.encoders import CODECS, codec_named
+from bnnup.video.codecs import CODECS, codec_named
 from bnnup.video.sequence import is_sequence, plain_name
 
 ENDINGS = {

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from bnnup.errors import MediaError
 from bnnup.system.stages import Clock, ahead
 from bnnup.upscale.upscaler import Upscaler
-from bnnup.video.codec import FilmEncoding
+from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film, read_frames
 from bnnup.video.frame_upscaler import FrameUpscaler
 from bnnup.video.frames import fill, from_planes, side_data, to_planes

@@ -14,8 +14,8 @@ import numpy as np
 from av.stream import Stream
 
 from bnnup.errors import MediaError
-from bnnup.video.codec import FilmEncoding
 from bnnup.video.convert import find_form
+from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film, probe, survey
 from bnnup.video.frames import from_planes
 from bnnup.video.mux import (

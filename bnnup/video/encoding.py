@@ -14,7 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from bnnup.errors import MediaError
 from bnnup.system.cpu import has_avx512
-from bnnup.video.encoders import Codec
+from bnnup.video.codecs import Codec
 from bnnup.video.film import Colors
 
 PROGRESSIVE = 1  # libav's AV_FIELD_PROGRESSIVE

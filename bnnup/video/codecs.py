@@ -1,4 +1,4 @@
-"""The encoders that there are: what they take, and how good they are if nothing is said."""
+"""The codecs that films are encoded with: what each takes, and its quality if nothing is said."""
 
 from dataclasses import dataclass
 
