@@ -120,7 +120,7 @@ def enlargers(names: Sequence[str], scale: int) -> dict[str, Enlarge]:
     """Bicubic and the models that there are at a scale."""
 
     def by_bicubic(pixels: Pixels) -> Pixels:
-        return benchmark.bicubic(pixels, scale)
+        return benchmark.enlarge_by_bicubic(pixels, scale)
 
     found: dict[str, Enlarge] = {"bicubic": by_bicubic}
     for name in names:

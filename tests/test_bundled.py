@@ -40,7 +40,7 @@ def measure(entry: Entry) -> tuple[str, float, float]:
     upscaler: Upscaler = load(entry.label, scale=scale)
     result = upscaler.enlarge(small)
     psnr, _ = metrics.score(result, original, scale)
-    bicubic, _ = metrics.score(benchmark.bicubic(small, scale), original, scale)
+    bicubic, _ = metrics.score(benchmark.enlarge_by_bicubic(small, scale), original, scale)
     return hashlib.sha256(result.tobytes()).hexdigest(), psnr, bicubic
 
 

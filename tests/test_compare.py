@@ -14,7 +14,7 @@ from PIL import Image
 
 from bnnup.errors import MediaError
 from bnnup.measure import compare, metrics
-from bnnup.measure.benchmark import bicubic
+from bnnup.measure.benchmark import enlarge_by_bicubic
 from bnnup.measure.compare import View, draw_sheet, find_crop, load_views, read_crop
 from bnnup.pixels.bicubic import reduce
 
@@ -43,7 +43,7 @@ def test_scores_are_those_of_the_benchmark(pictures: Path) -> None:
     original, result = views[2].pixels, views[1].pixels
     assert (views[1].psnr, views[1].ssim) == metrics.score(result, original, 2)
     with Image.open(pictures / "small.png") as small:
-        reference = metrics.score(bicubic(np.asarray(small), 2), original, 2)
+        reference = metrics.score(enlarge_by_bicubic(np.asarray(small), 2), original, 2)
     # Pillow's bicubic rounds, and weighs at the border, a little differently.
     assert views[0].psnr == pytest.approx(reference[0], abs=0.3)
     assert views[2].psnr is None

@@ -25,7 +25,7 @@ def small(original: np.ndarray) -> np.ndarray:
 
 
 def degraded(original: degrade.Pixels, scale: int, random: np.random.Generator) -> degrade.Luma:
-    return degrade.damage(degrade.reduce(original, scale, random), random)
+    return degrade.damage(degrade.reduce_at_random(original, scale, random), random)
 
 
 def test_the_same_seed_damages_the_same(original: np.ndarray) -> None:

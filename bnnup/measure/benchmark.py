@@ -45,7 +45,7 @@ def mean(scores: list[Scores]) -> Scores:
     return Scores(*(float(np.mean([getattr(s, f.name) for s in scores])) for f in fields(Scores)))
 
 
-def bicubic(reduced: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+def enlarge_by_bicubic(reduced: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """(H, W) or (H, W, 3) uint8, every channel enlarged by bicubic and rounded to 8 bits."""
     planes = np.moveaxis(np.atleast_3d(reduced), -1, 0).astype(np.float32)
     enlarged = np.stack([enlarge(plane, scale) for plane in planes], axis=-1)
@@ -68,5 +68,5 @@ def _read_original(path: Path, scale: int) -> NDArray[np.uint8]:
 def _score(upscaler: Upscaler, original: NDArray[np.uint8]) -> Scores:
     scale = upscaler.scale
     reduced = reduce(original, scale)
-    results = upscaler.enlarge(reduced), bicubic(reduced, scale)
+    results = upscaler.enlarge(reduced), enlarge_by_bicubic(reduced, scale)
     return Scores(*(s for result in results for s in metrics.score(result, original, scale)))

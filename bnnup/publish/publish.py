@@ -52,7 +52,7 @@ def publish(
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _write(_published(repository, named) | named, folder, repository, licence, picture)
-        return upload(folder, repository)
+        return upload_folder(folder, repository)
 
 
 def push_to_hub(
@@ -136,7 +136,7 @@ def create(repository: str, *, private: bool = False) -> None:
         api().create_repo(repository, private=private or None, exist_ok=True)
 
 
-def upload(folder: Path, repository: str) -> str:
+def upload_folder(folder: Path, repository: str) -> str:
     """Adds the files of a folder to a repository, in one commit; its address."""
     with explained(Place.parse(repository)):
         api().upload_folder(

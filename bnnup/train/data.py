@@ -24,7 +24,7 @@ from bnnup.errors import TrainingError
 from bnnup.measure.originals import ORIGINALS, originals_in
 from bnnup.pixels import bicubic
 from bnnup.system.files import replacing
-from bnnup.train.degrade import Damage, Pixels, damage, luma_of, reduce
+from bnnup.train.degrade import Damage, Pixels, damage, luma_of, reduce_at_random
 
 WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
 Plane = NDArray[np.int16]
@@ -149,7 +149,7 @@ def read_variants(path: Path, scale: int, variants: int, seed: int) -> tuple[Pla
     for variant in range(1, variants):
         key = (seed, int.from_bytes(digest, "little"), scale, variant)
         random = np.random.default_rng(key)
-        small = reduce(original, scale, random) if drawn is None else drawn
+        small = reduce_at_random(original, scale, random) if drawn is None else drawn
         lows.append(damage(small, random))
     return _fixed(luma_of(original)), np.stack([_fixed(low) for low in lows])
 

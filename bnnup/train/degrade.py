@@ -34,7 +34,7 @@ def damage(small: Pixels, rng: np.random.Generator) -> Luma:
     return KINDS[kind][1](small, rng)
 
 
-def reduce(original: Pixels, scale: int, rng: np.random.Generator) -> Pixels:
+def reduce_at_random(original: Pixels, scale: int, rng: np.random.Generator) -> Pixels:
     """Reduced by MATLAB's bicubic half of the time, or else by another filter."""
     choice = rng.random()
     if choice < 0.5:
