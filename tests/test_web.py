@@ -230,6 +230,15 @@ def test_tiles_and_workers_leave_no_trace(
     np.testing.assert_array_equal(enlarged, expected)
 
 
+def test_tiles_are_large(page: Page, tmp_path: Path) -> None:
+    """All values of the network together would take more than WebAssembly can address."""
+    source = tmp_path / "wide.png"
+    ramp = np.add.outer(np.arange(400), np.arange(1100)) // 6
+    Image.fromarray(ramp.astype(np.uint8)).save(source)
+    enlarged = pixels_of(page.enlarge(source, network="edsr"), tmp_path / "saved.png")
+    np.testing.assert_array_equal(enlarged, load("edsr", scale=2).enlarge(ramp.astype(np.uint8)))
+
+
 def test_tables_are_those_of_the_engine(page: Page) -> None:
     model = "import('./model.js')"
     for factor in range(1, 9):

@@ -1,17 +1,12 @@
 #include "plan.h"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 
 #include "slots.h"
 
 namespace bnnup {
 namespace {
-
-// Of all values, as if none shared its memory: half of what can be addressed, or 64 TiB.
-constexpr double MAX_BYTES =
-    std::min(double(std::numeric_limits<size_t>::max()) / 2, double(1ull << 46));
 
 // Of the second-level cache, what the pixels in flight of one thread may fill. CPUs have
 // 1 to 2 MB per core; weights and the operating system want some.
@@ -152,7 +147,6 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
 
 // Values without places, and the scratch that their operations want.
 void describe_values(const Network& network, Plan& plan) {
-    double total = 0;
     for (const Operation& operation : network.operations()) {
         Value value;
         value.channels = operation.channels;
@@ -164,12 +158,11 @@ void describe_values(const Network& network, Plan& plan) {
         plan.values.push_back(value);
         if (!operation.needed()) continue;
         const double row = double(value.width + 2 * value.border) * value.channels;
-        total += row * value.height * sizeof(float);
+        check_bytes(row * value.height * sizeof(float));
         plan.scratch = std::max(plan.scratch, scratch_bytes(network, operation, value));
     }
     plan.scratch = round_up(plan.scratch, CACHE_LINE);
-    total += double(plan.scratch) * plan.threads;
-    if (total > MAX_BYTES) throw std::length_error("the picture is too large for this network");
+    check_bytes(double(plan.scratch) * plan.threads);
 }
 
 // By value, the last operation that reads it; -1 if none does.

@@ -1,9 +1,14 @@
 #include "slots.h"
 
 #include <algorithm>
+#include <limits>
+#include <stdexcept>
 
 namespace bnnup {
 namespace {
+
+constexpr double MAX_BYTES =
+    std::min(double(std::numeric_limits<size_t>::max()) / 4, double(1ull << 46));
 
 bool works_in_place(const Operation& operation) {
     return operation.kind == Kind::add
@@ -17,6 +22,10 @@ bool fits_better(size_t a, size_t b, size_t row) {
 }
 
 }  // namespace
+
+void check_bytes(double bytes) {
+    if (bytes > MAX_BYTES) throw std::length_error("the picture is too large for this network");
+}
 
 void Slots::place(int operation, Shape shape, int last_read) {
     const int group = places_[operation].group;
@@ -92,6 +101,7 @@ bool Slots::has_read(const Shared& slot, int operation) {
 void Slots::put(Shared& slot, int rows, size_t slack, size_t& end) {
     slot.rows = rows;
     slot.begin = end;
+    check_bytes(double(end) + double(rows) * double(slot.row) + double(slack));
     end += round_up(rows * slot.row + slack, CACHE_LINE);
 }
 

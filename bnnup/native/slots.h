@@ -21,6 +21,10 @@ namespace bnnup {
 
 constexpr int MAX_SIDE = 1 << 20;  // pixels
 
+// std::length_error for more bytes than a quarter of what can be addressed, or than 64 TiB: up to
+// there, sums of a few sizes do not overflow.
+void check_bytes(double bytes);
+
 // How far an operation follows the first one of its group, in rows and columns of the input.
 struct Place {
     int group = -1;
