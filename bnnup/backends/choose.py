@@ -1,4 +1,4 @@
-"""What can run a network, and which of it does."""
+"""What can run a network, and the choice between them."""
 
 from typing import Protocol
 

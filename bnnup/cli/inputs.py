@@ -32,7 +32,7 @@ Exclude = Annotated[
 
 
 def find(source: str, cluster: str | None) -> "Path | Stream":
-    """The place of an input; workers of a cluster are in folders of their own."""
+    """The place of an input, absolute for a cluster, whose workers run in other folders."""
     from bnnup.folders.tasks import Stream
     from bnnup.system import paths
 
@@ -62,7 +62,7 @@ def place_results(
 
 @contextmanager
 def failing_as_json(source: str, as_json: bool) -> Iterator[None]:
-    """Tells standard output, too, what ends the command, if that is where reports go."""
+    """Reports what ends the command on standard output as well, if reports go there."""
     from bnnup.errors import BnnupError
 
     try:

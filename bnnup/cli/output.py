@@ -40,7 +40,7 @@ HINTS = {
 
 
 def print_everywhere() -> None:
-    """Standard output takes any text, in the letters that its encoding has."""
+    """Makes standard output accept any text, in the letters that its encoding has."""
     codecs.register_error("plain", _plain)
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="plain")
@@ -61,7 +61,7 @@ def with_hint(text: str, hint: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A line of text as a terminal may have it: names of files hold whatever they like."""
+    """A line of text that is safe on a terminal: names of files may hold anything."""
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )

@@ -53,7 +53,7 @@ class Watcher:
 
     @property
     def rate(self) -> float:
-        """Megapixels a second."""
+        """Megapixels per second."""
         return self.megapixels / max(time.monotonic() - self._began, 1e-9)
 
     @property

@@ -1,4 +1,4 @@
-"""How large results shall be, as people write it: for pictures and for films."""
+"""How large results should be, as people write it, for pictures and films."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -114,7 +114,7 @@ class PictureWorker:
         return work
 
     def stop(self) -> None:
-        """Has the picture given up that is being enlarged."""
+        """Gives up the picture that is being enlarged."""
         self._enlarger.stop()
 
     def _load(self, name: str, scale: int) -> Upscaler:

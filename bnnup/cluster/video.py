@@ -1,4 +1,4 @@
-"""Films over a cluster: each of its workers makes a segment at a time."""
+"""Films over a cluster: each of its workers makes one segment at a time."""
 
 import socket
 import time
@@ -30,7 +30,7 @@ from bnnup.video.transcode import FilmProgress, Transcoder
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker has to know: ``size`` of the film's file in bytes, ``libav`` here."""
+    """All that a worker has to know; ``size`` is the film's in bytes, ``libav`` this machine's."""
 
     model: Model
     threads: int
@@ -98,7 +98,7 @@ class FilmWorker:
         return work.state
 
     def stop(self) -> None:
-        """Has the segment given up that is being made."""
+        """Gives up the segment that is being made."""
         self._stopped.set()
 
     def _go_on(self, _: FilmProgress) -> None:

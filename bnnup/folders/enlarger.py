@@ -24,7 +24,7 @@ class Enlarger:
         self._stopped = Event()
 
     def stop(self) -> None:
-        """Has whatever is being enlarged given up."""
+        """Gives up whatever is being enlarged."""
         self._stopped.set()
 
     def enlarge(self, work: Work, picture: Picture) -> Iterator[Strip]:

@@ -1,4 +1,4 @@
-"""How much memory a picture takes on its way."""
+"""How much memory a picture takes while it is enlarged."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def estimate(
 
 
 def check_memory(needed: int, format_name: str) -> None:
-    """MediaError if so many bytes are not to be had."""
+    """MediaError if that many bytes are not available."""
     free = available()
     if needed <= free:
         return

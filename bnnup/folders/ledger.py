@@ -1,4 +1,4 @@
-"""The record of what a job over a folder has finished, so that it can be interrupted anywhere.
+"""The record of what a job on a folder has finished, so that it can be interrupted anywhere.
 
 Facts, a line of JSON each: in the folder of results, ``.bnnup.jsonl`` if that is local;
 elsewhere, where nothing can be appended, objects in ``.bnnup/``, in order of name.

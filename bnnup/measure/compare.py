@@ -1,4 +1,4 @@
-"""Looking: bicubic, a result and perhaps the original side by side, with scores and crops."""
+"""Bicubic, a result and perhaps the original side by side, with scores and crops."""
 
 import base64
 import html
@@ -131,7 +131,7 @@ def find_crop(views: Sequence[View]) -> Crop:
 
 
 def draw_sheet(views: Sequence[View], crop: Crop) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: a column a view, of caption, enlarged crop and the whole picture."""
+    """(H, W, 3) uint8: a column per view, of caption, enlarged crop and the whole picture."""
     left, top, width, height = crop
     full_height, full_width = views[0].pixels.shape[:2]
     if left + width > full_width or top + height > full_height:
@@ -159,7 +159,7 @@ def draw_sheet(views: Sequence[View], crop: Crop) -> NDArray[np.uint8]:
 
 
 def make_page(views: Sequence[View]) -> str:
-    """One HTML page that needs nothing else, with a slider between two of the views."""
+    """A self-contained HTML page, with a slider between two of the views."""
     template = Template(
         resources.files("bnnup.measure").joinpath("compare.html").read_text("utf-8")
     )

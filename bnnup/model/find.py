@@ -83,12 +83,12 @@ def find_entry(entry: Entry, *, update: bool = False) -> Path:
 
 
 def default_repository() -> str | None:
-    """Where on the Hub known models are that the package lacks, if anybody said."""
+    """Where on the Hub the known models are that the package lacks, if that is set."""
     return os.environ.get(REPOSITORY) or None
 
 
 def is_path(name: str) -> bool:
-    """Whether a name that is no file can only mean one, rather than a place on the Hub."""
+    """Whether a name can only mean a file, and not a place on the Hub."""
     if name.startswith((".", "/", "~")) or "\\" in name:
         return True
     if not name.endswith(".safetensors"):

@@ -101,7 +101,7 @@ def fetch(place: Place, scale: int | None = None, *, update: bool = False) -> Pa
 
 
 def list_files(place: Place) -> dict[str, int]:
-    """The .safetensors files of a repository and their bytes; HubError if the Hub does not tell."""
+    """The .safetensors files of a repository and their sizes in bytes; or HubError."""
     with explained(place):
         info = api().model_info(
             place.repository,
@@ -114,7 +114,7 @@ def list_files(place: Place) -> dict[str, int]:
 
 
 def choose(files: Iterable[str], scale: int | None, whose: str) -> str:
-    """The file for a scale: what ends in -x2, -x3, -x4, or one that tells no scale."""
+    """The file for a scale: one that ends in -x2, -x3 or -x4, or one that names no scale."""
     files = sorted(files)
     fitting = [file for file in files if _scale_of(file) == scale]
     fitting = fitting or [file for file in files if _scale_of(file) is None]
@@ -219,7 +219,7 @@ def _files_of(place: Place) -> dict[str, Path]:
 
 
 def list_cached() -> list[Cached]:
-    """The models of bnnup in the cache, which others' files share."""
+    """bnnup's models in the cache, which other programs share."""
     found = []
     for repository, revision in sorted(_revisions(), key=lambda r: (r[0], r[1].commit_hash)):
         for file, path in sorted(_models_in(revision).items()):
@@ -271,7 +271,7 @@ def _models_in(revision: CachedRevisionInfo) -> dict[str, Path]:
 
 @contextmanager
 def explained(place: Place) -> Iterator[None]:
-    """Whatever the client raises, as a HubError that says what to do next."""
+    """Turns whatever the client raises into a HubError that says what to do next."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:  # type: ignore[attr-defined]

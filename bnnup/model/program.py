@@ -306,7 +306,7 @@ OPERATIONS: dict[str, type[Operation]] = {
 
 @dataclass(frozen=True)
 class Program:
-    """A checked network description. Making one raises WeightsError when it is not sound."""
+    """A checked network description. Making an unsound one raises WeightsError."""
 
     scale: int
     operations: tuple[Operation, ...]

@@ -1,4 +1,4 @@
-"""The table of networks, and of the models that come of them: one for each scale."""
+"""The table of networks, and of their models: one for each scale."""
 
 from dataclasses import dataclass
 from pathlib import Path

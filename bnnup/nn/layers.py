@@ -94,7 +94,7 @@ class Convolution(Layer):
         self.convolution = nn.Conv2d(in_channels, out_channels, kernel)
 
     def zero(self) -> Self:
-        """Starts from weights of zero: a tail so begun leaves bicubic as it is."""
+        """Sets all weights to zero: such a tail leaves bicubic as it is."""
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
         return self

@@ -22,7 +22,7 @@ ONCE = 1
 
 @dataclass(frozen=True)
 class Animation:
-    """A file's frames; ``durations`` in ms, one each; ``loop`` as in the file, 0 is for ever."""
+    """A file's frames; ``durations`` in ms, one each; ``loop`` as in the file, 0 is forever."""
 
     content: bytes = field(repr=False)
     first: int  # PNG may start with a picture for those that know no animation

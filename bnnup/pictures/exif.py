@@ -89,7 +89,7 @@ class Exif:
         return found[0] if found else None
 
     def density(self) -> tuple[float, float] | None:
-        """Pixels an inch, across and down."""
+        """Pixels per inch, across and down."""
         per_inch = {INCH: 1.0, CENTIMETRE: 2.54}.get(int(self.number(UNIT) or INCH))
         across, down = self.number(ACROSS), self.number(DOWN)
         if per_inch is None or across is None or down is None:
@@ -102,7 +102,7 @@ class Exif:
         return replace(self, main={**self.main, ACROSS: across, DOWN: down, UNIT: unit})
 
     def changed(self, change: Change) -> tuple["Exif", list[str]]:
-        """What holds after a change of the pixels, and what had to go for no longer holding."""
+        """What still holds after a change of the pixels, and what had to go."""
         kept = {t: v for t, v in self.main.items() if t not in STRUCTURE and t not in DENSITY}
         lost = []
         description = kept.get(DESCRIPTION)

@@ -1,4 +1,4 @@
-"""What of a picture a format can hold: nothing is lost without a remark, or it is refused."""
+"""What a format can hold of a picture; whatever is lost is remarked on, or refused."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The formats of pictures: which there are, what each can hold, and how it is written.
 
-Whoever wants to know something about a format asks this table.
+All that is to be known about a format stands in this table.
 """
 
 from collections.abc import Mapping
@@ -222,7 +222,7 @@ def endings() -> dict[str, Format]:
 
 
 def register(plugin: str) -> None:
-    """Has Pillow know the formats of a plugin, which are imported when they are needed."""
+    """Makes the formats of a plugin known to Pillow; plugins are imported when needed."""
     module = import_module(plugin)
     if plugin == "pillow_heif":
         module.register_heif_opener()
@@ -253,7 +253,7 @@ class Encoding:
         return {**self.kind.options, "quality": self.quality}
 
     def note(self) -> str:
-        """A remark on what was asked for in vain, if anything was."""
+        """A remark on a setting that has no effect, or nothing."""
         if self.quality is None or (self.kind.quality and not self.lossless):
             return ""
         lossless = "lossless " if self.kind.quality else ""

@@ -1,4 +1,4 @@
-"""The last step to a size that is no whole number of times the input's: one good reduction."""
+"""The last step to a size that is not a multiple of the input's: one good reduction."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -10,7 +10,7 @@ AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 
 
 def fill_transparent(pixels: NDArray[Any], reach: int) -> NDArray[Any]:
-    """Gives fully transparent pixels the colour of the visible ones that they are near to.
+    """Gives fully transparent pixels the colour of the visible ones nearby.
 
     (H, W, 2) grey and alpha or (H, W, 4) RGBA of any dtype to the same, a copy where
     anything changes. The colour spreads from the visible pixels, one pixel a round and

@@ -11,7 +11,7 @@ FACTS = Path("/proc/cpuinfo")
 
 
 def has_avx512() -> bool:
-    """False, too, where the system does not say."""
+    """Also False where the system does not say."""
     with suppress(OSError, AttributeError):
         if sys.platform == "win32":
             return bool(ctypes.windll.kernel32.IsProcessorFeaturePresent(PF_AVX512F))

@@ -56,12 +56,12 @@ def is_local(path: Path) -> bool:
 
 
 def is_private(path: Path) -> bool:
-    """Whether no other process sees what lies there."""
+    """Whether this process alone can see what lies there."""
     return not is_local(path) and _remote(path).protocol == "memory"
 
 
 def absolute(path: Path) -> str:
-    """One text for all ways to write a path."""
+    """The one absolute form of a path, however it is written."""
     return os.path.realpath(path) if is_local(path) else str(path)
 
 

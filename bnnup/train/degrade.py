@@ -29,7 +29,7 @@ DRIFT = 3  # pixels from frame to frame, at most
 
 
 def damage(small: Pixels, rng: np.random.Generator) -> Luma:
-    """What some way through the world leaves of a small picture."""
+    """What is left of a small picture after it was saved, sent or filmed."""
     kind = rng.choice(len(KINDS), p=[share for share, _ in KINDS])
     return KINDS[kind][1](small, rng)
 

@@ -231,7 +231,7 @@ class Trainer:
             save_latent(self.network, self.run / LATENT)
 
     def model(self) -> Model:
-        """The network as it is now, with where it comes from."""
+        """The network as it is now, and where it comes from."""
         settings = self.settings
         network = build(settings)
         network.load_state_dict({k: v.cpu() for k, v in self.network.state_dict().items()})
@@ -302,7 +302,7 @@ def ways_to_run(
 
 
 def choose_precision(precision: str) -> str:
-    """What "auto" means on this machine: "bf16" where it is computed in, else "no"."""
+    """What "auto" means on this machine: "bf16" if the processor computes in it, else "no"."""
     if precision != "auto":
         return precision
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Everything that is to be trained, in order, by one command that may be killed at any time."""
+"""Trains everything, in order, by one command that may be killed at any time."""
 
 import shutil
 from collections.abc import Callable, Sequence

@@ -66,7 +66,7 @@ class FilmProgress:
 
     @property
     def rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
     @property
