@@ -1,5 +1,6 @@
 """What stands against a film shows before any work, and containers keep what they are given."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -171,22 +172,58 @@ def test_what_standard_definition_does_not_say_is_written(
     assert film.get("color_space") == film.get("color_primaries") == expected
 
 
-def test_colours_that_change_in_mid_film_are_found_before_any_work(
-    upscaler: Upscaler, tmp_path: Path
+def joined(path: Path, kinds: list[str], overlap: float = 0.0) -> None:
+    """A recording of two seconds whose halves are encoded in different ways."""
+    parts = []
+    for number, options in enumerate(kinds):
+        part = path.with_name(f"{number}.ts")
+        offset = f"-bf 0 -output_ts_offset {10 + number * (1 - overlap)}"
+        ffmpeg(f"{source(seconds=1)} -pix_fmt yuv420p {options} {offset} {part}")
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+
+
+H264 = "-c:v libx264 -colorspace {0} -color_primaries {0} -color_trc {0}"
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.08])
+@pytest.mark.parametrize(
+    ("what", "kinds"),
+    [
+        ("colour matrix", [H264.format("bt709"), H264.format("smpte170m")]),
+        ("range of values", [f"-c:v libx264 -color_range {name}" for name in ("tv", "pc")]),
+        ("shape of pixels", ["-c:v mpeg2video -aspect 4:3", "-c:v mpeg2video -aspect 16:9"]),
+    ],
+)
+def test_a_film_that_changes_is_refused_before_any_work_and_taken_in_parts(
+    what: str, kinds: list[str], overlap: float, upscaler: Upscaler, tmp_path: Path
 ) -> None:
     before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
-    parts = []
-    for number, matrix in enumerate(("bt709", "smpte170m")):
-        part = tmp_path / f"{number}.ts"
-        colors = f"-colorspace {matrix} -color_primaries {matrix} -color_trc {matrix}"
-        ffmpeg(f"{source(seconds=1)} -c:v libx264 {colors} -output_ts_offset {number} {part}")
-        parts.append(part.read_bytes())
-    before.write_bytes(b"".join(parts))
+    joined(before, kinds, overlap)
     error = refused(upscaler, before, after)
-    assert "colour matrix changes at 0.9" in str(error) or "changes at 1.0" in str(error)
+    assert what in str(error)
     assert error.hint == "parts"
-    enlarge_video(upscaler, before, after, Options(cut=Cut(duration=0.8)))
-    assert probed(after)[0]["color_space"] == "bt709"
+    moments = [float(word) for word in re.findall(r"[\d.]+(?= s;| and)", str(error))]
+    assert len(moments) == (2 if overlap else 1)
+    enlarge_video(upscaler, before, after, Options(cut=Cut(duration=moments[0])))
+    last = enlarge_video(
+        upscaler, before, tmp_path / "last.mkv", Options(cut=Cut(start=moments[-1]))
+    )
+    assert last.progress.frames == 25 - round(25 * overlap)
+
+
+def test_a_film_that_becomes_interlaced_says_when(upscaler: Upscaler, tmp_path: Path) -> None:
+    before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
+    mpeg2 = "-c:v mpeg2video"
+    joined(before, [mpeg2, f"{mpeg2} -vf setfield=tff -flags +ildct+ilme"])
+    error = refused(upscaler, before, after)
+    assert error.hint == "deinterlace"
+    seconds = float(re.findall(r"interlaced at ([\d.]+) s", str(error))[0])
+    enlarge_video(upscaler, before, after, Options(cut=Cut(duration=seconds)))
+    frames = ffprobe(before, "-show_frames")["frames"]
+    whole = [frame for frame in frames if not frame["interlaced_frame"]]
+    assert len(ffprobe(after, "-show_packets")["packets"]) == len(whole)
+    enlarge_video(upscaler, before, after, Options(cut=Cut(deinterlace=True)))
 
 
 def test_interlaced_by_the_word_of_the_container(upscaler: Upscaler, tmp_path: Path) -> None:
@@ -274,3 +311,21 @@ def test_subtitles_change_their_form_with_the_container(
     assert probed(after)[1]["tags"]["language"] == "ger"
     assert said(after) == said(before)
     assert "Äpfel, two\nlines" in said(after)
+
+
+@pytest.mark.parametrize("form", ["yuv420p10le", "yuv422p", "yuv422p10le"])
+def test_webm_gets_a_codec_that_it_holds_or_an_advice_that_works(
+    form: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "in.mkv", tmp_path / "out.webm"
+    ffmpeg(f"{source()} -pix_fmt {form} -c:v ffv1 {before}")
+    expected = {"yuv420p10le": "av1", "yuv422p": "vp9"}.get(form)
+    if expected is None:
+        error = refused(upscaler, before, after)
+        assert error.hint == "pix_fmt or ffv1"
+        enlarge_video(upscaler, before, after.with_suffix(".mkv"), Options(codec="ffv1"))
+        enlarge_video(upscaler, before, after, Options(cut=Cut(pix_fmt="yuv422p")))
+        return
+    enlarge_video(upscaler, before, after)
+    (film,) = probed(after)
+    assert (film["codec_name"], film["pix_fmt"]) == (expected, form)

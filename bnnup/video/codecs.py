@@ -36,7 +36,13 @@ class Codec:
     params: str | None = None
     keeps_aspect: bool = False  # whether its stream tells the shape of pixels
     whole_chroma: bool = False  # whether sides are whole numbers of chroma samples
+    captions: bool = False  # whether it writes those that lie within frames
     widens: bool = False  # whether films are converted to a format that holds more than theirs
+
+    @property
+    def mastering(self) -> bool:
+        """Whether it writes HDR10's metadata, which it takes as parameters."""
+        return self.params is not None
 
     def formats(self) -> list[str]:
         """Pixel formats that it encodes and that films may have."""
@@ -99,6 +105,7 @@ CODECS = {
         params="x264-params",
         keeps_aspect=True,
         whole_chroma=True,
+        captions=True,
     ),
     "x265": Codec(
         "libx265",
@@ -107,9 +114,11 @@ CODECS = {
         crfs=(0, 51),
         preset=("preset", "medium"),
         presets=SPEEDS,
+        options=(("a53cc", "1"),),
         params="x265-params",
         keeps_aspect=True,
         whole_chroma=True,
+        captions=True,
     ),
     "av1": Codec(
         "libsvtav1",
@@ -155,12 +164,25 @@ def codec_named(name: str) -> Codec:
     return CODECS[name]
 
 
-def choose_codec(name: str | None, form: PlaneFormat, suffix: str) -> Codec:
-    """The named codec; else x264 for colour in 8 bits, x265 for the rest, VP9 in WebM.
+def choose_codec(name: str | None, form: PlaneFormat, pix_fmt: str, suffix: str) -> Codec:
+    """The named codec; else x264 for colour in 8 bits, x265 for the rest. In WebM VP9, or AV1 for
+    what that does not encode.
 
     x264 takes grey, too, but what it makes of it decodes to grey in colour.
     """
     if name is not None:
         return codec_named(name)
+    if suffix == ".webm":
+        return CODECS[next(iter(codecs_for(pix_fmt, suffix)), "vp9")]
     simple = form.bits == 8 and form.subsampling is not None
-    return CODECS["vp9" if suffix == ".webm" else "x264" if simple else "x265"]
+    return CODECS["x264" if simple else "x265"]
+
+
+def codecs_for(pix_fmt: str, suffix: str) -> list[str]:
+    """The codecs that encode a pixel format and are at home in a container, VP9 before AV1."""
+    names = sorted(CODECS, key=lambda name: name == "av1")
+    return [
+        name
+        for name in names
+        if suffix in CODECS[name].containers and pix_fmt in CODECS[name].formats()
+    ]

@@ -44,7 +44,8 @@ class FilmEncoding:
         """Makes a closed encoder ready to be opened."""
         context.width, context.height = self.width, self.height
         context.pix_fmt = self.pix_fmt
-        context.time_base = 1 / self.rate
+        if context.is_encoder:  # not what only describes a stream
+            context.time_base = 1 / self.rate
         context.framerate = self.rate
         context.field_order = PROGRESSIVE
         context.bit_rate = 0

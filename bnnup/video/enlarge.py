@@ -25,7 +25,7 @@ from bnnup.system import paths
 from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
-from bnnup.video.codecs import choose_codec
+from bnnup.video.codecs import choose_codec, codecs_for
 from bnnup.video.encoding import FilmEncoding, choose_options
 from bnnup.video.film import Film, probe
 from bnnup.video.mux import ContainerFit, muxer, wants_global_header
@@ -161,15 +161,14 @@ def find_flaws(film: Film, encoding: FilmEncoding, folder: WorkFolder) -> list[s
         )
     if encoding.width > SCALES[-1] * film.width or encoding.height > SCALES[-1] * film.height:
         found.append(f"networks enlarge {SCALES[-1]} times at most; interpolation did the rest")
-    if film.colors.mastering and encoding.codec.params is None:
-        found.append(f"{encoding.codec.encoder} cannot carry HDR mastering metadata")
     return found
 
 
 def _words(fit: ContainerFit) -> list[str]:
-    """What became of streams that did not fit."""
+    """What became of streams that did not fit, and of what the film says."""
     changed = [f"stream {index} was converted to {form}" for index, form in fit.converted.items()]
-    return changed + [f"left out: {reason}" for reason in fit.left_out.values() if reason]
+    left_out = [f"left out: {reason}" for reason in fit.left_out.values() if reason]
+    return changed + left_out + fit.notes
 
 
 @contextmanager
@@ -186,7 +185,7 @@ def _explained(folder: WorkFolder) -> Iterator[None]:
 
 def _widened(film: Film, target: Path, options: Options) -> Cut:
     """The cut, with a conversion to more bits or more chroma if the codec asks for them."""
-    codec = choose_codec(options.codec, film.form, target.suffix.lower())
+    codec = choose_codec(options.codec, film.form, film.pix_fmt, target.suffix.lower())
     fits = film.pix_fmt in codec.formats() or not codec.widens or options.cut.pix_fmt
     wider = None if fits else codec.wider(film.form)
     return options.cut if wider is None else replace(options.cut, pix_fmt=wider)
@@ -194,12 +193,12 @@ def _widened(film: Film, target: Path, options: Options) -> Cut:
 
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> FilmEncoding:
     """What the output's pictures become. MediaError if the encoder cannot do it."""
-    codec = choose_codec(options.codec, film.form, target.suffix.lower())
+    codec = choose_codec(options.codec, film.form, film.pix_fmt, target.suffix.lower())
     if film.pix_fmt not in codec.formats():
-        raise MediaError(
-            f"{codec.encoder} cannot encode {film.pix_fmt}, but {', '.join(codec.formats())}",
-            hint="pix_fmt or ffv1",
-        )
+        wrong = f"{codec.encoder} cannot encode {film.pix_fmt}, but {', '.join(codec.formats())}"
+        if others := codecs_for(film.pix_fmt, target.suffix.lower()):
+            raise MediaError(f"{wrong}; {' and '.join(others)} can", hint="pix_fmt or codec")
+        raise MediaError(wrong, hint="pix_fmt or ffv1")
     width, height = _sides(film, options.size, scale)
     # The picture keeps its shape, whatever becomes of its pixels' shape.
     stretch = Fraction(1)

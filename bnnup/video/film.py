@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -20,19 +19,18 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
+from bnnup.video.claims import Claims, describe, talking
 from bnnup.video.frames import side_data
 from bnnup.video.planes import LOCATIONS, PlaneFormat, read_pix_fmt
 from bnnup.video.read import (
     TS_DISCONT,
     BadPackets,
+    Crop,
     Cut,
-    cut_of,
     decode,
     find_video,
-    jump,
+    moment,
     open_film,
-    planar,
-    read_any,
 )
 from bnnup.video.sequence import FORMAT
 
@@ -80,7 +78,8 @@ class Film:
     """A film as its header and its first frame describe it.
 
     ``origin`` is the moment, in seconds of the file's own time, that becomes 0 in the
-    output: 0 as a rule, so that timestamps stay as they are. ``tags`` are the four
+    output: 0 as a rule, so that timestamps stay as they are. ``first`` is when the first wanted
+    frame is shown, in that time, too. ``tags`` are the four
     characters that MP4 calls kinds of data streams by.
     """
 
@@ -97,9 +96,11 @@ class Film:
     time_base: Fraction
     begin: Fraction
     origin: Fraction
+    first: Fraction
     seconds: float
     frames: int
     tags: dict[int, str] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
 
     @property
     def step(self) -> int:
@@ -114,10 +115,12 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
     """
     with open_film(path) as container:
         stream = find_video(container, path, threads=False)
-        tags = _data_tags(container)
+        descriptions = describe(container)
+        claims = Claims.read(stream, descriptions.get(stream.index, ""))
         begin = Fraction(container.start_time or 0, av.time_base)
         # What a thread of the decoder says to libav's log while it is ended would never return.
-        with closing(decode(container, cut, BadPackets(), threads=False)) as frames:
+        crop = Crop(claims.crop)
+        with closing(decode(container, cut, BadPackets(), crop=crop, threads=False)) as frames:
             first = next(frames, None)
         if first is None:
             raise MediaError(f"{path} holds no frame that can be decoded in the wanted part")
@@ -149,16 +152,18 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             pix_fmt=_pix_fmt(first),
             form=form,
             colors=colors,
-            aspect=stream.sample_aspect_ratio or None,
+            aspect=shape_of(stream) or stream.sample_aspect_ratio or None,
             matrix=struct.unpack("=9i", matrix) if matrix else None,
             rate=fields * rate,
             time_base=time_base,
             begin=begin,
+            first=begin if first.pts is None else first.pts * (first.time_base or time_base),
             origin=origin + Fraction(cut.start).limit_denominator(1_000_000),
             seconds=wanted,
             frames=fields
             * (stream.frames if wanted == seconds and stream.frames else round(wanted * rate)),
-            tags=tags,
+            tags=_data_tags(descriptions),
+            claims=claims.seen_in(first),
         )
 
 
@@ -168,25 +173,10 @@ def _seconds(container: InputContainer, stream: VideoStream) -> float:
     return (container.duration or 0) / av.time_base
 
 
-def _data_tags(container: InputContainer) -> dict[int, str]:
-    """Index to tag of the data streams, which PyAV only has as text."""
-    with _talking():
-        lines: str = container.dumps_format()  # type: ignore[attr-defined]
-    return {
-        int(index): tag
-        for index, tag in re.findall(r"Stream #0:(\d+).*: Data: .*\((.{4}) / 0x", lines)
-    }
-
-
-@contextmanager
-def _talking() -> Iterator[None]:
-    """Has libav describe things to its log, which is silent otherwise."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        yield
-    finally:
-        av.logging.set_level(level)
+def _data_tags(descriptions: dict[int, str]) -> dict[int, str]:
+    """Index to tag of the data streams."""
+    found = {i: re.search(r": Data: .*\((.{4}) / 0x", text) for i, text in descriptions.items()}
+    return {index: match[1] for index, match in found.items() if match}
 
 
 def _describe(frame: VideoFrame) -> tuple[PlaneFormat, Colors]:
@@ -231,7 +221,7 @@ def _location(frame: VideoFrame) -> str | None:
         time_base=frame.time_base or Fraction(1, 25),
     )
     graph.link_nodes(source, graph.add("showinfo"), graph.add("buffersink")).configure()
-    with _talking(), av.logging.Capture() as said:
+    with talking(), av.logging.Capture() as said:
         graph.vpush(frame)
         graph.vpull()
     match = re.search(r" cl:(\w+) ", "".join(message for _, _, message in said))
@@ -246,11 +236,16 @@ def read_frames(
     ``pts`` count the film's ``time_base``, as in the file; ``seek`` is that of ``decode``.
     """
     last: int | None = None
-    with open_film(film.path) as container, closing(decode(container, cut, damage, seek)) as frames:
+    crop = Crop(film.claims.crop)
+    with (
+        open_film(film.path) as container,
+        closing(decode(container, cut, damage, seek, crop=crop)) as frames,
+    ):
         for frame in frames:
             pts = _timestamp(frame, film, last)
             seconds = float(pts * film.time_base - film.begin)
-            _check_same(film, frame, seconds)
+            if what := find_change(film, frame):
+                raise change_error(what, seconds)
             if last is not None and pts <= last:
                 if (last - pts) * film.time_base > LATE:
                     raise MediaError(
@@ -263,36 +258,16 @@ def read_frames(
             yield frame
 
 
-def survey(film: Film, cut: Cut) -> bool:
-    """Looks at every key frame of the wanted part, before any work.
-
-    Whether all frames are shown for equally long. MediaError says at which moment the film
-    is no longer what its first frame told.
-    """
-    times = []
-    with open_film(film.path) as container:
-        stream = find_video(container, film.path, threads=False)
-        cut = cut_of(container, cut)
-        jump(container, stream, cut)
-        stream.codec_context.skip_frame = "NONKEY"
-        for packet in read_any(container, [stream], BadPackets()):
-            if packet.pts is not None and not cut.contains(
-                float(packet.pts * film.time_base - film.begin)
-            ):
-                continue
-            times += [] if packet.pts is None else [packet.pts]
-            try:
-                frames = stream.decode(packet)
-            except av.FFmpegError:  # which is counted when the film is read in earnest
-                continue
-            for frame in frames:
-                _check_same(film, planar(frame, cut), float((frame.time or 0) - film.begin))
-    steps = (after - before for before, after in pairwise(sorted(times)))
-    return all(abs(step - film.step) < max(film.step / 2, 1) for step in steps)
+def shape_of(stream: VideoStream) -> Fraction | None:
+    """The shape of pixels by the word of the pictures that were decoded last, in transport and
+    program streams; other containers say it once for all."""
+    if not stream.container.format.flags & TS_DISCONT:
+        return None
+    return stream.codec_context.sample_aspect_ratio or None
 
 
-def _check_same(film: Film, frame: VideoFrame, seconds: float) -> None:
-    """MediaError if a frame is not of the film's kind."""
+def find_change(film: Film, frame: VideoFrame) -> str | None:
+    """In what, if anything, a frame is not of the film's kind."""
     colors = film.colors
     changes = {
         "size": (frame.width, frame.height) != (film.width, film.height),
@@ -302,11 +277,17 @@ def _check_same(film: Film, frame: VideoFrame, seconds: float) -> None:
         "transfer function": frame.color_trc != colors.transfer,
         "range of values": _range(frame) != colors.range,
     }
-    for what, changed in changes.items():
-        if changed:
-            raise MediaError(
-                f"the film's {what} changes at {seconds:.2f} s; take it in parts", hint="parts"
-            )
+    return next((what for what, changed in changes.items() if changed), None)
+
+
+def change_error(what: str, seconds: float, again: float | None = None) -> MediaError:
+    """What tells a user that a film changes, and to take it up to that moment, or from then on.
+
+    Where recordings that overlap were joined, one kind is left for good at another moment.
+    """
+    first, second = moment(seconds), moment(max(again or seconds, seconds))
+    when = f"at {first} s" if first == second else f"between {first} and {second} s"
+    return MediaError(f"the film's {what} changes {when}; take it in parts", hint="parts")
 
 
 def _timestamp(frame: VideoFrame, film: Film, last: int | None) -> int:

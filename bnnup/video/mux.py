@@ -18,6 +18,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
+from bnnup.video import timecode
 from bnnup.video.convert import Converter, add_converted
 from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film
@@ -29,7 +30,9 @@ PREROLL = Fraction(1, 20)  # seconds of hidden sound that decoders need before t
 # What MP4 keeps as data streams and its writer makes anew, of chapters and of timecode.
 REMADE = ("text", "tmcd")
 # What an earlier encoder or container said of its own work.
-STALE = ("encoder", "duration", "bps", "number_of_", "_statistics")
+STALE = ("encoder", "duration", "bps", "number_of_", "_statistics", "alpha_mode")
+BRANDS = ("major_brand", "minor_version", "compatible_brands")  # of another file's container
+MP4 = (".mp4", ".m4v", ".mov")
 
 
 class MisfitError(Exception):
@@ -43,10 +46,15 @@ class MisfitError(Exception):
 @dataclass
 class ContainerFit:
     """How streams, by their numbers, fit a container: why some are left out, and the codec that
-    others are converted to."""
+    others are converted to.
+
+    ``notes`` are what larger pictures, their encoder or the container do not say again of what the
+    film says.
+    """
 
     left_out: dict[int, str] = field(default_factory=dict)
     converted: dict[int, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Muxer:
@@ -75,7 +83,11 @@ class Muxer:
     def add_streams(self, cut: Cut) -> None:
         """Declares everything. MisfitError names a stream that does not fit."""
         film, target = self._film, self._target
-        target.metadata.update(self._source.metadata)
+        target.metadata.update(
+            (key, self._moved_timecode(key, value, cut))
+            for key, value in self._source.metadata.items()
+            if key.lower() not in BRANDS
+        )
         for stream in self._source.streams:
             is_film = stream.index == film.index
             if is_remade(film, stream) or stream.index in self._fit.left_out:
@@ -88,7 +100,7 @@ class Muxer:
             except (ValueError, av.FFmpegError) as error:
                 raise MisfitError(stream.index, "") from error
             copy.metadata.update(
-                (key, value)
+                (key, self._moved_timecode(key, value, cut))
                 for key, value in stream.metadata.items()
                 if not (is_film and key.lower().startswith(STALE))
             )
@@ -106,13 +118,12 @@ class Muxer:
     def _add_video(self) -> VideoStream:
         encoding = self._encoding
         try:
-            stream = self._target.add_stream(encoding.codec.encoder, rate=encoding.rate)
+            stream = self._declare_video()
         except ValueError as error:
             raise MediaError(
                 f"{self._target.format.name} cannot hold {encoding.codec.encoder}",
                 hint="codec or extension",
             ) from error
-        assert isinstance(stream, VideoStream)
         encoding.configure(stream.codec_context)
         # AVI takes the base of its times for the length of a frame.
         is_avi = self._target.format.name == "avi"
@@ -121,6 +132,21 @@ class Muxer:
             stream.codec_context.codec_tag = "hvc1"  # which Apple's players ask for
         if self._film.matrix is not None:
             stream.set_display_matrix(self._film.matrix)
+        return stream
+
+    def _declare_video(self) -> VideoStream:
+        """The enlarged stream, with the claims that last."""
+        encoding, claims = self._encoding, self._film.claims
+        if not claims.lasting:
+            stream = self._target.add_stream(encoding.codec.encoder, rate=encoding.rate)
+        else:
+            codec = av.Codec(encoding.codec.encoder, "w").canonical_name
+            with claims.template(codec, encoding.width / self._film.width) as template:
+                stream = self._target.add_stream_from_template(
+                    template.streams.video[0], opaque=True
+                )
+            stream.codec_context.extradata = encoding.open().extradata
+        assert isinstance(stream, VideoStream)
         return stream
 
     def _attach(self, cover: Stream) -> None:
@@ -136,6 +162,15 @@ class Muxer:
             cover.metadata.get("mimetype", kind),
             data,
         )
+
+    def _moved_timecode(self, key: str, value: str, cut: Cut) -> str:
+        """A tag of the film; its timecode is that of the wanted part's first picture."""
+        if key.lower() != "timecode":
+            return value
+        fields = 2 if cut.bob else 1
+        rate = self._film.rate / fields
+        first = self._film.first - self._film.begin if cut.start else Fraction(0)
+        return timecode.moved(value, rate, round(first * rate), fields)
 
     def _chapters(self, cut: Cut) -> Iterator[Any]:
         """The chapters of the wanted part, as far as they reach into it."""
@@ -271,7 +306,7 @@ def muxer(
     path: Path, film: Film, encoding: FilmEncoding, cut: Cut, fit: ContainerFit
 ) -> Iterator[Muxer]:
     """A muxer that writes to ``path``, its header written."""
-    with open_film(film.path) as source, _created(path) as target:
+    with open_film(film.path) as source, _created(path, _settings(path, film, source)) as target:
         made = Muxer(source, target, film, encoding, fit)
         made.add_streams(cut)
         made.begin()
@@ -309,10 +344,22 @@ def wants_global_header(path: Path) -> bool:
         return bool(container.format.flags & GLOBAL_HEADER)
 
 
-def _created(path: Path) -> OutputContainer:
+def _settings(path: Path, film: Film, source: InputContainer) -> dict[str, str]:
+    """How the container is to be written."""
+    if path.suffix.lower() not in MP4:
+        return {}
+    # Web pages and players over a network begin before they have all of it.
+    flags = "+faststart"
+    if any(key.startswith("com.") for key in source.metadata):  # as telephones have it
+        flags += "+use_metadata_tags"
+    # libav takes Google's boxes for spheres and stereo, which all players read, for unofficial.
+    return {"movflags": flags} | ({"strict": "unofficial"} if film.claims.lasting else {})
+
+
+def _created(path: Path, settings: dict[str, str] | None = None) -> OutputContainer:
     """The container of this name; there is no file before its header is written."""
     try:
-        container = av.open(f"file:{path}", "w")
+        container = av.open(f"file:{path}", "w", container_options=settings or {})
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
             f"no container is called {path.suffix or 'nothing'}; "

@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
+from math import floor
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.filter import Graph
+from av.filter.context import FilterContext
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -42,6 +44,7 @@ FIELDS = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 # Codecs whose frames say themselves whether they are interlaced.
 TELLING = ("h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "prores", "dvvideo", "dnxhd")
 
+MOMENT = 1e-6  # seconds: moments that are nearer to each other are the same
 TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 
 
@@ -62,11 +65,11 @@ class Cut:
 
     def is_early(self, seconds: float) -> bool:
         """Whether a moment of the film comes before the wanted part; some begin before 0."""
-        return self.start > 0 and seconds < self.start
+        return self.start > 0 and seconds < self.start - MOMENT
 
     def is_late(self, seconds: float) -> bool:
         """Whether it comes after the wanted part."""
-        return self.duration is not None and seconds >= self.start + self.duration
+        return self.duration is not None and seconds >= self.start + self.duration - MOMENT
 
     def contains(self, seconds: float) -> bool:
         """Whether it is wanted."""
@@ -166,12 +169,14 @@ def decode(
     damage: BadPackets,
     seek: int | None = None,
     *,
+    crop: Crop | None = None,
     threads: bool = True,
 ) -> Generator[VideoFrame, None, None]:
     """Decoded frames of the wanted part, planar and progressive, durations in their time base.
 
     ``seek`` leaves out what comes before, as ``jump`` has it.
     """
+    crop = crop or Crop()
     path = Path(container.name.removeprefix("file:"))
     stream = find_video(container, path, threads=threads)
     begin = container.start_time or 0
@@ -194,7 +199,7 @@ def decode(
                 graph.vpush(None)
                 yield from _pull(graph)
             return
-        frame = planar(frame, cut, fields)
+        frame = crop(planar(frame, cut, fields, seconds or 0.0))
         if not cut.deinterlace:
             yield frame
             continue
@@ -239,14 +244,23 @@ def find_fields(stream: VideoStream) -> str | None:
     return None if context.codec.canonical_name in TELLING else FIELDS.get(context.field_order)
 
 
-def planar(frame: VideoFrame, cut: Cut, fields: str | None = None) -> VideoFrame:
+def moment(seconds: float) -> str:
+    """A moment such that a part of the film that begins there begins with the frame shown then."""
+    return f"{floor(1000 * (seconds + MOMENT)) / 1000:g}"
+
+
+def planar(
+    frame: VideoFrame, cut: Cut, fields: str | None = None, seconds: float = 0.0
+) -> VideoFrame:
     """The frame in planes, or converted as the user asked for.
 
-    MediaError if it is interlaced, by its own word or by ``fields``, and is to stay so.
+    MediaError if it is interlaced, by its own word or by ``fields``, and is to stay so, with the
+    moment in ``seconds`` at which it is shown.
     """
     if (frame.interlaced_frame or fields) and not cut.deinterlace:
+        where = f" at {moment(seconds)} s" if seconds > MOMENT else ""
         raise MediaError(
-            "the film is interlaced, and its fields must not be mixed", hint="deinterlace"
+            f"the film is interlaced{where}, and its fields must not be mixed", hint="deinterlace"
         )
     wanted = cut.pix_fmt or PLANAR.get(frame.format.name)
     if any(plane.line_size < 0 for plane in frame.planes):
@@ -266,15 +280,56 @@ def planar(frame: VideoFrame, cut: Cut, fields: str | None = None) -> VideoFrame
         ) from error
 
 
+class Crop:
+    """Leaves out, of planar frames, what players do not show: ``sides`` are the columns at the
+    left and the right, and the rows at the top and the bottom.
+
+    What lies before the picture is rounded down to whole samples of chroma.
+    """
+
+    def __init__(self, sides: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+        self._sides = sides
+        self._graph: Graph | None = None
+        self._form: tuple[int, int, str] | None = None  # of the frames that the graph takes
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        if not any(self._sides):
+            return frame
+        form = frame.width, frame.height, frame.format.name
+        if self._graph is None or self._form != form:
+            self._graph, self._form = self._build(frame), form
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+    def _build(self, frame: VideoFrame) -> Graph:
+        left, right, top, bottom = self._sides
+        width, height = frame.width - left - right, frame.height - top - bottom
+        if min(width, height) < 1:
+            raise MediaError("the film says that nothing of its pictures is to be shown")
+        graph = Graph()
+        source = _buffer(graph, frame)
+        crop = graph.add("crop", f"{width}:{height}:{left}:{top}")
+        graph.link_nodes(source, crop, graph.add("buffersink")).configure()
+        return graph
+
+
+def _buffer(graph: Graph, frame: VideoFrame) -> FilterContext:
+    """Where a filter graph takes frames like this one."""
+    return graph.add_buffer(
+        width=frame.width,
+        height=frame.height,
+        format=frame.format,
+        time_base=frame.time_base or Fraction(1, 25),
+    )
+
+
 def _deinterlacer(frame: VideoFrame, fields: str | None, cut: Cut) -> Graph:
     """A picture a frame, or a field, where fields differ in time; other frames untouched.
 
     ``fields`` is the order of fields that all frames have.
     """
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
+    source = _buffer(graph, frame)
     which = f"parity={fields}:deint=all" if fields else "deint=interlaced"
     bwdif = graph.add("bwdif", f"mode={'send_field' if cut.bob else 'send_frame'}:{which}")
     graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()

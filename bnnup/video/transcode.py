@@ -28,7 +28,7 @@ from bnnup.video.spans import Span
 
 STOCK = 4  # frames between two stages
 # What encoders may write again: closed captions and timecodes.
-CARRIED = {SideData.A53_CC, SideData.S12M_TIMECODE, SideData.AFD, SideData.DYNAMIC_HDR_PLUS}
+CARRIED = {SideData.A53_CC, SideData.S12M_TIMECODE, SideData.AFD}
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import numpy as np
 from av.stream import Stream
 
 from bnnup.errors import MediaError
+from bnnup.video.claims import Claims
 from bnnup.video.convert import find_form
 from bnnup.video.encoding import FilmEncoding
-from bnnup.video.film import Film, probe, survey
+from bnnup.video.film import Film, probe
 from bnnup.video.frames import from_planes
 from bnnup.video.mux import (
     ContainerFit,
@@ -29,6 +30,7 @@ from bnnup.video.mux import (
 )
 from bnnup.video.read import Cut, open_film
 from bnnup.video.segments import Chunk
+from bnnup.video.survey import survey
 
 PICTURES = 12  # of the trial: fewer do not tell their rate
 NAVIGATION = "dvd_nav_packet"  # of a disc, which nothing but its file can use
@@ -55,8 +57,14 @@ def try_container(
     form, unless ``drop``; nothing but a disc's navigation goes unasked. Raises it, too, where
     the film itself does not fit or changes on its way.
     """
-    is_even = survey(film, cut)
-    if path.suffix.lower() == ".avi" and not is_even:
+    if film.claims.dolby and film.claims.dolby[1] == 0 and not drop:
+        raise MediaError(
+            f"the colours of Dolby Vision's profile {film.claims.dolby[0]} are right with its "
+            "metadata only, which describes the small pictures and is left out",
+            hint="dolby",
+        )
+    found = survey(film, cut)
+    if path.suffix.lower() == ".avi" and not found.is_even:
         raise MediaError("avi does not keep frames that are shown for different times; .mkv does")
     fit = ContainerFit(_without_use(film) | dict.fromkeys(unwanted, ""))
     while misfits := _misfits(path, film, encoding, cut, fit):
@@ -70,7 +78,30 @@ def try_container(
         for index in left:
             fit.converted.pop(index, None)
         fit.left_out |= left
+    fit.notes = list(_unsaid(path, film, encoding, found.claims))
     return fit
+
+
+def _unsaid(path: Path, film: Film, encoding: FilmEncoding, claims: Claims) -> Iterator[str]:
+    """What the film says of its pictures, and the result, written as a trial, does not."""
+    container = path.suffix.removeprefix(".")
+    made = probe(path, Cut()).claims
+    if claims.dolby:
+        yield "Dolby Vision's metadata was left out: it describes the small pictures"
+    if claims.dynamic:
+        yield "HDR10+ metadata was left out; that of HDR10 describes the film as a whole"
+    if claims.alpha:
+        yield "transparency was left out: films are enlarged without it"
+    if claims.captions and not encoding.codec.captions:
+        yield f"closed captions were left out: {encoding.codec.encoder} does not write them"
+    if claims.broken:
+        yield "pictures of both eyes were mixed line by line, and are now mixed for good"
+    elif claims.stereo and not made.stereo:
+        yield f"{container} does not say that the film is stereoscopic; .mkv does"
+    if claims.sphere and not made.sphere:
+        yield f"{container} does not say that the film is spherical; .mkv may"
+    if film.colors.mastering and not encoding.codec.mastering:
+        yield f"{encoding.codec.encoder} cannot carry HDR mastering metadata"
 
 
 def _forms(path: Path, film: Film, sound: str | None, misfits: Iterable[int]) -> dict[int, str]:
