@@ -33,7 +33,8 @@ from bnnup.cli.output import with_hint  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.system import paths  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler, load  # noqa: E402
-from bnnup.video import enlarge, mux, spans, transcode  # noqa: E402
+from bnnup.video import enlarge, estimate, mux, spans, transcode  # noqa: E402
+from bnnup.video.codecs import codec_named  # noqa: E402
 from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
 from bnnup.video.planes import read_pix_fmt  # noqa: E402
 from bnnup.video.read import Cut  # noqa: E402
@@ -414,6 +415,79 @@ def test_interrupted_work_is_continued(
     assert times(resumed) == times(straight) == times(long_film)
     # Not only the times: every byte of every packet.
     assert other_packets(resumed, film=-1) == other_packets(straight, film=-1)
+
+
+def test_a_damaged_segment_is_made_anew(
+    long_film: Path, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "MOST", 10)
+    straight, resumed = tmp_path / "straight.mkv", tmp_path / "resumed.mkv"
+    options = Options(codec="ffv1")
+    enlarge_video(upscaler, long_film, straight, options)
+    with pytest.raises(KeyboardInterrupt):
+        enlarge_video(upscaler, long_film, resumed, options, Interrupter(45))
+    segment = tmp_path / "resumed.mkv.part" / "000001.seg"
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    result = enlarge_video(upscaler, long_film, resumed, options)
+    assert 0 < result.progress.resumed < 40
+    assert other_packets(resumed, film=-1) == other_packets(straight, film=-1)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_source_that_is_replaced_during_the_work_is_noticed(
+    in_place: bool, long_film: Path, upscaler: Upscaler, tmp_path: Path
+) -> None:
+    """Its sound would not be that of the pictures."""
+    other, after = tmp_path / "other.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"{source('48x32', 2)} -f lavfi -i sine=f=99:d=2 -c:v libx264 -c:a libopus {other}")
+
+    def replace(progress: transcode.FilmProgress) -> None:
+        if progress.frames == 20:
+            if in_place:
+                long_film.write_bytes(other.read_bytes())
+            else:
+                other.replace(long_film)
+
+    with pytest.raises(MediaError, match="replaced"):
+        enlarge_video(upscaler, long_film, after, progress=replace)
+    assert not after.exists()
+
+
+@pytest.mark.parametrize("ending", ["mp4", "ffconcat"])
+def test_a_list_is_read_only_if_it_is_called_one(
+    ending: str, long_film: Path, upscaler: Upscaler, tmp_path: Path
+) -> None:
+    playlist, after = tmp_path / f"in.{ending}", tmp_path / "out.mkv"
+    playlist.write_text(f"ffconcat version 1.0\nfile {long_film.name}\n", encoding="utf-8")
+    if ending == "ffconcat":
+        enlarge_video(upscaler, playlist, after)
+        assert len(times(after)) == 50
+        return
+    with pytest.raises(MediaError, match="list of other files"):
+        enlarge_video(upscaler, playlist, after)
+
+
+@pytest.mark.parametrize("codec", ["x264", "ffv1"])
+def test_memory_that_is_missing_is_told_with_numbers_before_any_work(
+    codec: str, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tmp_path / "in.mkv"
+    ffmpeg(f"{source('1200x1200', 0.04)} -c:v ffv1 -pix_fmt yuv420p {before}")
+    monkeypatch.setattr(estimate, "available", lambda: upscaler.memory + (300 << 20))
+    with pytest.raises(
+        MediaError, match=r"2400×2400.* need about [\d.]+ GB .* 0\.7 GB are free"
+    ) as e:
+        enlarge_video(upscaler, before, tmp_path / "out.mkv", Options(codec=codec))
+    assert e.value.hint == "frames"
+    assert list(tmp_path.iterdir()) == [before]
+
+
+@pytest.mark.parametrize("codec", ["h264_nvenc", "hevc_qsv", "av1_vaapi", "hevc_videotoolbox"])
+def test_encoders_in_hardware_are_said_to_take_a_pipe(codec: str) -> None:
+    with pytest.raises(MediaError, match=f"{codec} encodes in hardware.*pipe.*x264"):
+        codec_named(codec)
 
 
 def test_unfinished_work_is_not_thrown_away_silently(

@@ -32,6 +32,7 @@ HINTS = {
     "parts": "choose them with --start and --duration",
     "audio_codec": "choose another --audio-codec, like aac, opus or flac",
     "drop_misfits": "leave them out with --drop-misfits, or convert audio with --audio-codec",
+    "frames": "choose a smaller size with --fit, or another --codec: ffv1 needs the least",
     "dolby": "take the film without it all the same with --drop-misfits",
     "deinterlace": "deinterlace it with --deinterlace, or with --bob for a frame from each field",
     "discard": "or discard it with --force",

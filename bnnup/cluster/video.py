@@ -86,7 +86,8 @@ class FilmWorker:
                 f"the worker on {here} has PyAV {av.__version__}, which may encode differently: "
                 f"pip install av=={job.libav}"
             )
-        self._job = job
+        # The file system of another machine has numbers of its own.
+        self._job = replace(job, film=replace(job.film, identity=identity(path)))
         backend = choose_backend(job.model, job.threads)
         self._upscaler = Upscaler(job.model, backend=backend, memory=job.memory)
         self._stopped = Event()

@@ -36,6 +36,7 @@ class Codec:
     params: str | None = None
     keeps_aspect: bool = False  # whether its stream tells the shape of pixels
     whole_chroma: bool = False  # whether sides are whole numbers of chroma samples
+    memory: float = 250  # bytes for each pixel of a frame, in 8 bits, as measured
     captions: bool = False  # whether it writes those that lie within frames
     widens: bool = False  # whether films are converted to a format that holds more than theirs
 
@@ -136,9 +137,10 @@ CODECS = {
         crfs=(0, 63),
         preset=("cpu-used", "3"),
         presets=tuple(map(str, range(-8, 9))),
+        memory=160,
         options=(("b", "0"), ("row-mt", "1")),
     ),
-    "ffv1": Codec("ffv1", (".mkv",), options=(("level", "3"), ("slicecrc", "1"))),
+    "ffv1": Codec("ffv1", (".mkv",), options=(("level", "3"), ("slicecrc", "1")), memory=45),
     "prores": Codec(
         "prores_ks",
         (".mov", ".mkv"),
@@ -146,6 +148,7 @@ CODECS = {
         presets=("auto", "proxy", "lt", "standard", "hq"),
         options=(("vendor", "apl0"),),  # without which some editors take it for foreign
         widens=True,
+        memory=65,
     ),
 }
 ALIASES = {
@@ -156,9 +159,17 @@ ALIASES = {
 } | {codec.encoder: name for name, codec in CODECS.items()}
 
 
+HARDWARE = ("_amf", "_nvenc", "_qsv", "_v4l2m2m", "_vaapi", "_videotoolbox")  # libav's names
+
+
 def codec_named(name: str) -> Codec:
     """MediaError if there is none."""
     name = ALIASES.get(name.lower(), name.lower())
+    if name.endswith(HARDWARE):
+        raise MediaError(
+            f"{name} encodes in hardware, which takes frames through a pipe to an ffmpeg that has "
+            f"it; of these codecs, films are made here: {', '.join(CODECS)}"
+        )
     if name not in CODECS:
         raise MediaError(f"no codec {name!r}; known: {', '.join(CODECS)}")
     return CODECS[name]

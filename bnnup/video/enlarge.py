@@ -27,6 +27,7 @@ from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
 from bnnup.video.codecs import choose_codec, codecs_for
 from bnnup.video.encoding import FilmEncoding, choose_options
+from bnnup.video.estimate import check_memory
 from bnnup.video.film import Film, probe
 from bnnup.video.mux import ContainerFit, muxer, wants_global_header
 from bnnup.video.read import Cut
@@ -103,6 +104,9 @@ def enlarge_video(
     if cut != options.cut:
         film = probe(source, cut, keep_clock=keep_clock)
     encoding = choose_encoding(film, upscaler.scale, target, options)
+    if workers is in_this_process:
+        check_memory(film, encoding, upscaler)
+    encoding.open()  # which says what the encoder does not take
     folder = WorkFolder(unfinished(target))
     with _explained(folder), folder.locked():
         folder.prepare(_describe(upscaler, film, options), discard=discard)
@@ -121,6 +125,7 @@ def enlarge_video(
                 make_segments(work.run, film, cut, folder)
             with muxer(result, film, encoding, cut, fit) as output:
                 output.write(folder.in_order, cut)
+            film.check_unchanged()
             paths.move(result, target, token_hex(8))
             state, warnings = work.state, find_flaws(film, encoding, folder)
             state.total, state.bytes = state.frames, target.stat().st_size
@@ -212,7 +217,7 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> F
         )
     colors = film.colors.meant(film.width, film.height)
     codec.check_sides(width, height, film.form)
-    encoding = FilmEncoding(
+    return FilmEncoding(
         codec=codec,
         width=width,
         height=height,
@@ -223,13 +228,11 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> F
         options=choose_options(codec, colors, options.crf, options.preset),
         global_header=wants_global_header(target),
     )
-    encoding.open()
-    return encoding
 
 
 def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any]:
     """All that the encoded pictures depend on."""
-    size, changed = identity(film.path)
+    size, changed, _ = identity(film.path)
     return {
         "bnnup": __version__,
         "libav": {name: list(version) for name, version in av.library_versions.items()},

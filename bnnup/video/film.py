@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +32,7 @@ from bnnup.video.read import (
     moment,
     open_film,
 )
-from bnnup.video.sequence import FORMAT
+from bnnup.video.sequence import FORMAT, identity
 
 # libav's numbers
 LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG and JPEG
@@ -101,6 +101,31 @@ class Film:
     frames: int
     tags: dict[int, str] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    identity: tuple[int, float, int] | None = None
+
+    @property
+    def area(self) -> int:
+        """Pixels of a frame."""
+        return self.width * self.height
+
+    def check_unchanged(self) -> None:
+        """MediaError if there is another file now, or it has been written to."""
+        try:
+            same = self.identity is None or identity(self.path) == self.identity
+        except OSError:
+            same = False
+        if not same:
+            raise MediaError(
+                f"{self.path} was changed, replaced or removed during the work; start again with "
+                "one that stays"
+            )
+
+    @contextmanager
+    def opened(self) -> Iterator[InputContainer]:
+        """The film, open again. MediaError if it is no longer the same."""
+        self.check_unchanged()
+        with open_film(self.path) as container:
+            yield container
 
     @property
     def step(self) -> int:
@@ -164,6 +189,7 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             * (stream.frames if wanted == seconds and stream.frames else round(wanted * rate)),
             tags=_data_tags(descriptions),
             claims=claims.seen_in(first),
+            identity=identity(path),
         )
 
 
@@ -238,7 +264,7 @@ def read_frames(
     last: int | None = None
     crop = Crop(film.claims.crop)
     with (
-        open_film(film.path) as container,
+        film.opened() as container,
         closing(decode(container, cut, damage, seek, crop=crop)) as frames,
     ):
         for frame in frames:

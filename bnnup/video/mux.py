@@ -22,7 +22,7 @@ from bnnup.video import timecode
 from bnnup.video.convert import Converter, add_converted
 from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film
-from bnnup.video.read import BadPackets, Cut, open_film, read_any
+from bnnup.video.read import BadPackets, Cut, read_any
 from bnnup.video.segments import Chunk, Segment, join
 
 GLOBAL_HEADER, NO_FILE = 0x40, 0x1  # libav's AVFMT_GLOBALHEADER and AVFMT_NOFILE
@@ -153,7 +153,7 @@ class Muxer:
         """Matroska has covers as attachments; as streams they would be more films."""
         name = cover.codec_context.name
         kind, ending = ("image/png", "png") if name == "png" else ("image/jpeg", "jpg")
-        with open_film(self._film.path) as source:
+        with self._film.opened() as source:
             data = next(
                 map(bytes, read_any(source, [source.streams[cover.index]], BadPackets())), b""
             )
@@ -306,7 +306,7 @@ def muxer(
     path: Path, film: Film, encoding: FilmEncoding, cut: Cut, fit: ContainerFit
 ) -> Iterator[Muxer]:
     """A muxer that writes to ``path``, its header written."""
-    with open_film(film.path) as source, _created(path, _settings(path, film, source)) as target:
+    with film.opened() as source, _created(path, _settings(path, film, source)) as target:
         made = Muxer(source, target, film, encoding, fit)
         made.add_streams(cut)
         made.begin()

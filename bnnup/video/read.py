@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from math import floor
 from pathlib import Path
@@ -45,6 +46,8 @@ FIELDS = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 TELLING = ("h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "prores", "dvvideo", "dnxhd")
 
 MOMENT = 1e-6  # seconds: moments that are nearer to each other are the same
+LISTS = {"concat", "dash", "hls", "imf", "webm_dash_manifest"}  # libav's names
+LIST_ENDINGS = (".concat", ".ffconcat", ".m3u", ".m3u8", ".mpd")
 TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 
 
@@ -76,6 +79,12 @@ class Cut:
         return not (self.is_early(seconds) or self.is_late(seconds))
 
 
+@cache
+def _whole_formats() -> str:
+    """libav's formats whose files hold a film themselves, and name no others that do."""
+    return ",".join(sorted(av.formats_available - LISTS))
+
+
 @contextmanager
 def open_film(path: Path) -> Iterator[InputContainer]:
     """The film, open; what libav says of a file that it cannot read is a MediaError."""
@@ -83,6 +92,9 @@ def open_film(path: Path) -> Iterator[InputContainer]:
     # decoding times only.
     options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
     form = None
+    if path.suffix.lower() not in LIST_ENDINGS:
+        # Or a list that is called .mp4 would have any film beside it read.
+        options["format_whitelist"] = _whole_formats()
     if is_sequence(path):
         form = FORMAT
         options |= {"start_number": str(first_number(path)), "framerate": str(RATE)}
@@ -91,6 +103,11 @@ def open_film(path: Path) -> Iterator[InputContainer]:
             container = av.open(
                 file, "r", form, container_options=options, metadata_errors="replace"
             )
+        except av.ArgumentError as error:
+            raise MediaError(
+                f"{path} cannot be read as video; a list of other files has to be called so: "
+                f"{', '.join(LIST_ENDINGS)}"
+            ) from error
         except av.FFmpegError as error:
             raise MediaError(
                 f"{path} cannot be read as video: {error.strerror}; is it complete?"

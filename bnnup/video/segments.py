@@ -6,8 +6,8 @@ an encoder's output from a key frame to its end, made in any order and anywhere.
 is being written ends in ``.tmp``.
 
 A segment file is the encoder's header, then packets in the order of decoding, each
-led by its numbers, then the seam; all little-endian. Nothing is rounded: times count
-the film's own time base.
+led by its numbers, then the seam, and a checksum (BLAKE2b) of all this; all
+little-endian. Nothing is rounded: times count the film's own time base.
 """
 
 import json
@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
@@ -31,6 +32,8 @@ from bnnup.system.locks import take
 LENGTH = struct.Struct("<Q")
 NUMBERS = struct.Struct("<qqQ?")  # presentation time, duration, bytes, key frame
 SEAM = struct.Struct("<8s8sQ?")
+DIGEST = 16  # bytes of the checksum
+BLOCK = 1 << 20  # bytes that are read at a time to check it
 RESULT = "result"  # and the target's extension: moved to the target when complete
 
 
@@ -74,15 +77,21 @@ class SegmentWriter:
         self._token = f"{path.stem}-{token_hex(4)}"
         self._temporary = folder / f"{self._token}.tmp"
         self._file: IO[bytes] = self._temporary.open("wb")
-        self._file.write(LENGTH.pack(len(header)) + header)
+        self._digest = blake2b(digest_size=DIGEST)
+        self._put(LENGTH.pack(len(header)) + header)
 
     def write(self, chunk: Chunk) -> None:
         numbers = NUMBERS.pack(chunk.pts, chunk.duration, len(chunk.data), chunk.is_key)
-        self._file.write(numbers + chunk.data)
+        self._put(numbers + chunk.data)
 
     def close(self, seam: Seam) -> None:
         """The end, without which a segment is not whole."""
-        self._file.write(SEAM.pack(seam.first, seam.following, seam.damaged, seam.exact))
+        self._put(SEAM.pack(seam.first, seam.following, seam.damaged, seam.exact))
+        self._file.write(self._digest.digest())
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self._digest.update(data)
 
     @property
     def size(self) -> int:
@@ -119,12 +128,13 @@ class Segment:
 
     @classmethod
     def open(cls, path: Path) -> "Segment":
-        """Reads everything but the packets' data. ValueError if the file is not whole."""
+        """Reads everything but the packets' data. ValueError if the file is cut or damaged."""
         size = path.stat().st_size
         with paths.open_binary(path) as file:
+            _check(file, size)
             header = _exactly(file, *LENGTH.unpack(_exactly(file, LENGTH.size)))
             times, end = [], None
-            while file.tell() < size - SEAM.size:
+            while file.tell() < size - SEAM.size - DIGEST:
                 pts, duration, length, _ = NUMBERS.unpack(_exactly(file, NUMBERS.size))
                 times.append(pts)
                 end = pts + duration if end is None else max(end, pts + duration)
@@ -146,6 +156,17 @@ class Segment:
             for _ in self.times:
                 pts, duration, length, is_key = NUMBERS.unpack(_exactly(file, NUMBERS.size))
                 yield Chunk(pts, None, duration, is_key, _exactly(file, length))
+
+
+def _check(file: IO[bytes], size: int) -> None:
+    """ValueError unless a file of so many bytes ends with the checksum of what comes before."""
+    digest, left = blake2b(digest_size=DIGEST), max(size - DIGEST, 0)
+    while left and (block := file.read(min(left, BLOCK))):
+        digest.update(block)
+        left -= len(block)
+    if _exactly(file, DIGEST) != digest.digest():
+        raise ValueError("a segment was damaged")
+    file.seek(0)
 
 
 def _exactly(file: IO[bytes], size: int) -> bytes:

@@ -33,11 +33,16 @@ def plain_name(path: Path) -> Path:
     return path.with_name((stem or path.absolute().parent.name) + path.suffix)
 
 
-def identity(path: Path) -> tuple[int, float]:
-    """Bytes, and the time of the last change, of a film or of all pictures of a sequence."""
+def identity(path: Path) -> tuple[int, float, int]:
+    """What tells a film, or all pictures of a sequence, from others that take their names: bytes,
+    the time of the last change, and the file system's numbers, where it has any, added up."""
     files = [file for _, file in _pictures(path)] if is_sequence(path) else [path]
     facts = [file.stat() for file in files]
-    return sum(fact.st_size for fact in facts), max(fact.st_mtime for fact in facts)
+    return (
+        sum(fact.st_size for fact in facts),
+        max(fact.st_mtime for fact in facts),
+        sum(getattr(fact, "st_ino", 0) for fact in facts),
+    )
 
 
 def _pictures(path: Path) -> list[tuple[int, Path]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bnnup.video.film import Film
-from bnnup.video.read import BadPackets, Cut, find_video, jump, open_film, read_any
+from bnnup.video.read import BadPackets, Cut, find_video, jump, read_any
 
 LEAST = 120  # frames after which a span ends at the film's next key frame …
 MOST = 300  # … or here, if none comes; encoders put one every 250 frames if nothing is said
@@ -34,7 +34,7 @@ def plan_spans(film: Film, cut: Cut) -> Iterator[Span]:
     first = last = None  # decoding times of key frames
     step = film.step * (2 if cut.bob else 1)  # of packets
     clock, seekable = -step, True
-    with open_film(film.path) as container:
+    with film.opened() as container:
         stream = find_video(container, film.path)
         jump(container, stream, cut)
         for packet in read_any(container, [stream], BadPackets()):

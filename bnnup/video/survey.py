@@ -18,7 +18,6 @@ from bnnup.video.read import (
     cut_of,
     find_video,
     jump,
-    open_film,
     planar,
     read_any,
 )
@@ -41,7 +40,7 @@ def survey(film: Film, cut: Cut) -> Survey:
     ends: dict[int, int] = {}  # of what comes before key frames in the file, by their times
     end = 0
     claims, crop = film.claims, Crop(film.claims.crop)
-    with open_film(film.path) as container:
+    with film.opened() as container:
         stream = find_video(container, film.path, threads=False)
         cut = cut_of(container, cut)
         jump(container, stream, cut)

@@ -106,14 +106,14 @@ def _unsaid(path: Path, film: Film, encoding: FilmEncoding, claims: Claims) -> I
 
 def _forms(path: Path, film: Film, sound: str | None, misfits: Iterable[int]) -> dict[int, str]:
     """The codecs that misfits can be converted to, of those for which there is one."""
-    with open_film(film.path) as source, av.open(f"file:{path}", "w") as target:
+    with film.opened() as source, av.open(f"file:{path}", "w") as target:
         name = target.format.name
         forms = {index: find_form(source.streams[index], name, sound) for index in misfits}
     return {index: form for index, form in forms.items() if form is not None}
 
 
 def _without_use(film: Film) -> Misfits:
-    with open_film(film.path) as source:
+    with film.opened() as source:
         return {
             stream.index: f"stream {stream.index}: a disc's navigation"
             for stream in source.streams
@@ -130,10 +130,10 @@ def _misfits(
         with muxer(path, film, encoding, cut, fit) as trial:
             trial.write_chunks(_grey_chunks(trial, film, encoding), cut)
     except MisfitError as error:
-        with open_film(film.path) as source:
+        with film.opened() as source:
             return {error.index: _sentence(source.streams[error.index], name, str(error))}
     except MediaError:
-        with open_film(film.path) as source, av.open(f"file:{path}", "w") as target:
+        with film.opened() as source, av.open(f"file:{path}", "w") as target:
             form = target.format.name
             found = {
                 stream.index: _sentence(stream, name)
@@ -171,7 +171,7 @@ def _grey_chunks(trial: Muxer, film: Film, encoding: FilmEncoding) -> Iterator[C
 def _lost(path: Path, film: Film, fit: ContainerFit) -> Misfits:
     """What the trial has lost of what went into it."""
     container = path.suffix.removeprefix(".")
-    with open_film(film.path) as source, open_film(path) as result:
+    with film.opened() as source, open_film(path) as result:
         wanted = [
             s for s in source.streams if s.index not in fit.left_out and s.index != film.index
         ]
