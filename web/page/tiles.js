@@ -1,15 +1,16 @@
 // Cutting a picture into tiles that give exactly the untiled result, as bnnup.pixels.tiling does: a
 // core is wanted; around it, as far as the picture goes, is what the network looks at.
 
-const MOST = 1 << 19; // input pixels of a tile: memory of a worker
-const WIDEST = 2048;
+const MOST = 1 << 18; // input pixels of a tile: memory of a worker, and time between news of it
+const WIDEST = 512; // of a core: what is nearly square has the least around it
+const LOWEST = 16;
 
 /** Tiles { core, outer } of { top, bottom, left, right }, row by row, for several workers. */
 export function planTiles(height, width, halo, workers) {
   const across = Math.ceil(width / WIDEST);
-  const most = Math.floor(MOST / Math.min(width / across + 2 * halo, width)) - 2 * halo;
-  const share = Math.ceil((height * across) / workers);
-  const rows = Math.max(16, Math.min(most, share < 8 * halo ? share : 4 * halo));
+  const high = Math.floor(MOST / Math.min(width / across + 2 * halo, width)) - 2 * halo;
+  const share = (height * across) / workers;
+  const rows = Math.max(LOWEST, share / Math.ceil(share / Math.max(LOWEST, high)));
   const tiles = [];
   for (const [top, bottom] of spans(height, rows)) {
     for (const [left, right] of spans(width, WIDEST)) {
