@@ -320,6 +320,10 @@ def make_kind(kind: str, path: Path) -> Path:
     coarse = Image.fromarray(rng.integers(40, 215, (8, 10, 3), np.uint8))
     image = coarse.resize((90, 70), Image.Resampling.BICUBIC)
     format, _, detail = kind.partition(" ")
+    if detail == "drawn":
+        image = Image.new("RGB", (90, 70), (250, 250, 250))
+        for left in range(4, 84, 8):
+            image.paste((20, 20, 3 * left), (left, left // 2, left + 5, left // 2 + 20))
     if detail == "noisy":
         noisy = np.asarray(image) + rng.normal(0, 8, (70, 90, 3))
         image = Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
@@ -329,7 +333,7 @@ def make_kind(kind: str, path: Path) -> Path:
     return path
 
 
-DAMAGE = ["PNG", "PNG noisy", "JPEG 100", "JPEG 90", "JPEG 89", "JPEG 40"]
+DAMAGE = ["PNG", "PNG noisy", "PNG drawn", "JPEG 100", "JPEG 90", "JPEG 89", "JPEG 40"]
 DAMAGE += ["WebP 95", "WebP lossless", "AVIF 90"]
 
 

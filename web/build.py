@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "bnnup" / "native"
 WEIGHTS = HERE.parent / "weights"
-NETWORKS = ("edsr-small", "edsr", "edsr-small-real", "edsr-real")
+NETWORKS = ("edsr-small", "edsr", "edsr-small-real", "edsr-real", "edsr-small-screen")
 
 # What runs in every browser; what takes the CPU's own fused multiply-add; and what does
 # without, and so is not exact. All link the same C++ library, which takes longer to compile than

@@ -219,9 +219,9 @@ function refresh() {
 
 function choiceInWords(item) {
   if (!item?.choice) return "Damaged: JPEG of low quality, noise. Automatic looks at each picture.";
-  const { network, reason, real } = item.choice;
-  const kind = real ? "restored and enlarged" : "enlarged";
-  return `${reason ? `${reason}: ` : ""}${kind} by ${network}`;
+  const { network, reason, kind } = item.choice;
+  const done = kind === "real" ? "restored and enlarged" : "enlarged";
+  return `${reason ? `${reason}: ` : ""}${done} by ${network}`;
 }
 
 function showProgress(item) {
