@@ -284,7 +284,7 @@ void test_colors() {
         });
     }
     expect(ran > 0, "no description was accepted: the test tests nothing");
-    Runner runner(make_network("", 3, 3, 3, "identity", "rprelu"));
+    Runner runner(make_network("", 64, 64, 3, "identity", "rprelu"));
     expect(refused([&] { runner.memory(0, 5, 1); }), "no rows");
     expect(refused([&] { runner.memory(1 << 21, 5, 1); }), "too many rows");
     expect(refused([&] { runner.memory(1 << 20, 1 << 20, 1); }), "too many pixels");
