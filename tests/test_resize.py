@@ -29,7 +29,7 @@ def test_reduce_reproduces_matlab_bit_for_bit(
 
 
 def test_reduce_refuses_sizes_that_are_no_multiple() -> None:
-    with pytest.raises(ValueError, match="no multiple of 3"):
+    with pytest.raises(ValueError, match="not a multiple of 3"):
         bicubic.reduce(np.zeros((9, 10), np.uint8), 3)
 
 
