@@ -20,7 +20,13 @@
 namespace bnnup {
 namespace {
 
-constexpr uint64_t YMM = 0x6, ZMM = 0xe6, TILES = 3 << 17;  // state that is saved, in XCR0
+// State that is saved, in XCR0.
+constexpr uint64_t YMM = 0x6, TILES = 3 << 17;
+#if defined(__APPLE__)
+constexpr uint64_t ZMM = YMM;  // macOS saves the rest from its first use on
+#else
+constexpr uint64_t ZMM = 0xe6;
+#endif
 
 uint64_t saved_state() {
     uint32_t low, high;
@@ -56,14 +62,9 @@ Cpu find() {
     constexpr int FMA = 12, XSAVE = 27, AVX = 28;
     if (!all(c1, {FMA, XSAVE, AVX}) || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
     const uint64_t saved = saved_state();
-#if defined(__APPLE__)
-    const bool zmm = (saved & YMM) == YMM;  // macOS saves the rest from its first use on
-#else
-    const bool zmm = (saved & ZMM) == ZMM;
-#endif
     constexpr int AVX2 = 5, F = 16, DQ = 17, BW = 30, VL = 31;
     found.avx2 = (saved & YMM) == YMM && all(b, {AVX2});
-    found.avx512 = found.avx2 && zmm && all(b, {F, DQ, BW, VL});
+    found.avx512 = found.avx2 && (saved & ZMM) == ZMM && all(b, {F, DQ, BW, VL});
     constexpr int VNNI = 11, VPOPCNTDQ = 14, AMX_TILE = 24, AMX_INT8 = 25;
     found.counts_words = found.avx512 && all(c, {VNNI, VPOPCNTDQ});
     found.tiles = found.avx512 && all(d, {AMX_TILE, AMX_INT8}) && grants_tiles()
