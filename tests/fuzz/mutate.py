@@ -190,7 +190,7 @@ def _change_directory(random: Random, content: bytes) -> bytes:
     try:
         (place,) = struct.unpack_from(order + ("Q" if large else "I"), content, 8 if large else 4)
         (count,) = struct.unpack_from(order + ("Q" if large else "H"), content, place)
-    except struct.error:
+    except (struct.error, OverflowError):  # the latter beyond 2^63
         return content
     width = 20 if large else 12
     entry = place + (8 if large else 2) + width * random.randrange(count % 1000 + 1)
