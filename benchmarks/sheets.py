@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import films
 from bnnup.pixels.bicubic import reduce
 from bnnup.train import pages
 from bnnup.train.degrade import add_noise
@@ -114,14 +114,7 @@ def film(data: Path, work: Path) -> tuple[dict[str, Any], str]:
         for n in range(FRAMES)
     ]
     source, result = work / "film.mp4", work / "film.mkv"
-    with av.open(str(source), "w") as container:
-        stream = container.add_stream("libx264", 24, options={"crf": str(CRF)})
-        stream.width, stream.height, stream.pix_fmt = width // SCALE, height // SCALE, "yuv420p"
-        stream.time_base = Fraction(1, 24)
-        for window in windows:
-            frame = av.VideoFrame.from_ndarray(reduce(window, SCALE), "rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    films.write([reduce(window, SCALE) for window in windows], source, CRF)
     bnnup("video", source, "-o", result, "--codec", "ffv1", "--force")
     small = save(frame_of(source), work / "small.png")
     large = save(frame_of(result), work / "bnnup.png")

@@ -328,9 +328,8 @@ def _upscale_folder(
             with ledger.open_ledger(output, read_only=dry_run) as record:
                 is_result = record.has_made if paths.is_below(source, output) else None
                 tasks = partial(tasks_below, is_result=is_result)
-                works = runner.run(tasks(), record, force=force, only_plan=dry_run)
                 with counting(watcher, tasks):
-                    for work in works:
+                    for work in runner.run(tasks(), record, force=force, only_plan=dry_run):
                         counts[work.status] += 1
                         line = _to_line(work)
                         if work.status == "failed" and len(failed) < FAILED:

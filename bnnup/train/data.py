@@ -33,9 +33,8 @@ Arrays = dict[str, NDArray[Any]]
 CLEAN = 0.25  # of the patches, where pictures are damaged
 VERSION = 1  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
-DRAWN = re.compile(
-    r"(?P<name>.+)@(?P<density>[1-9])x"
-)  # a stem, of a picture drawn at several sizes
+# The stem of a picture that was drawn at several sizes.
+DRAWN = re.compile(r"(?P<name>.+)@(?P<density>[1-9])x")
 
 
 def list_pictures(*folders: Path, scale: int | None = None) -> list[Path]:
