@@ -286,8 +286,11 @@ def test_memory_is_for_the_rows_in_flight() -> None:
 @pytest.mark.parametrize("kernel", engine.kernels())
 def test_a_run_that_nobody_wants_ends_on_the_way(kernel: str, threads: int) -> None:
     """What the question raises comes out; the engine is as good as before."""
-    network = engine.Engine(chain(5), threads=threads, kernel=kernel)
-    luma = picture(20_000, 300)  # takes several times as long as until the question is asked
+    # Takes seconds, and the question is asked ten times in each, by one of the threads: enough
+    # even if that one has to wait for its core.
+    model = chain(40)
+    network = engine.Engine(model, threads=threads, kernel=kernel)
+    luma = picture(20_000, 300)
     result = np.full((40_000, 600), np.nan, np.float32)
 
     def refuse() -> None:
@@ -297,7 +300,7 @@ def test_a_run_that_nobody_wants_ends_on_the_way(kernel: str, threads: int) -> N
         network._runner.run(luma, result, threads, refuse)
     assert np.isnan(result[-1]).all()
     part = luma[:40]
-    np.testing.assert_array_equal(network.run(part), engine.Engine(chain(5)).run(part))
+    np.testing.assert_array_equal(network.run(part), engine.Engine(model).run(part))
 
 
 def test_merging_that_nobody_wants_ends_on_the_way() -> None:
