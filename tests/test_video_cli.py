@@ -497,7 +497,8 @@ def test_numbered_pictures_in_part(run: Run, bicubic: Path, frames: Path) -> Non
         ("r_%05d.png", [], "no pictures"),
         ("r_0998.png", ["--rate", 24], "rate of its own"),
         ("r_%04d.png", ["--rate", "fast"], "not a frame rate"),
-        ("r_%04d.png", ["-o", "%d.png"], "bnnup upscale"),
+        ("r_%04d.png", ["-o", "%d.jpg"], r"pictures: \.png, \.tif"),
+        ("r_%04d.png", ["-o", "%d.png", "--codec", "x264"], "no codec to choose"),
     ],
 )
 def test_numbered_pictures_that_are_none(

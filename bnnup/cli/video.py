@@ -67,7 +67,9 @@ def video(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", help="File or folder to write to; by default, beside the input."
+            *("-o", "--output"),
+            help="File or folder to write to, or numbered pictures: frames/%05d.png; by default, "
+            "beside the input.",
         ),
     ] = None,
     factor: Factor = None,
@@ -113,6 +115,14 @@ def video(
             parser=_read_rate,
             metavar="RATE",
             help="Frame rate of numbered pictures: 25 (default), 24000/1001 …",
+        ),
+    ] = None,
+    start_number: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Number of the first picture of a numbered output: 1 (default), or as the "
+            "input's pictures are numbered.",
         ),
     ] = None,
     deinterlace: Annotated[
@@ -176,11 +186,6 @@ def video(
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     if PIPE in sources or output == PIPE:
         raise typer.BadParameter("films are files; 'bnnup pipe' enlarges frames between programs")
-    if output is not None and "%" in output.rpartition("/")[2]:
-        raise typer.BadParameter(
-            "a film becomes one file; 'ffmpeg -i FILM frames/%05d.png' makes pictures of it, and "
-            "'bnnup upscale' enlarges pictures"
-        )
     size, scale = _read_film_size(factor, width, height, fit, scale_to)
     options = Options(
         cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob, rate),
@@ -191,6 +196,7 @@ def video(
         drop_misfits=drop_misfits,
         streams=StreamChoice(_read_list(audio), _read_list(subtitles)),
         audio_codec=audio_codec,
+        first_number=start_number,
     )
     batch = FilmBatch(
         partial(_load, model, memory=memory << 20, threads=threads, backend=backend),

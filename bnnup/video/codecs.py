@@ -39,6 +39,7 @@ class Codec:
     memory: float = 250  # bytes for each pixel of a frame, in 8 bits, as measured
     captions: bool = False  # whether it writes those that lie within frames
     widens: bool = False  # whether films are converted to a format that holds more than theirs
+    forms: tuple[str, ...] = ()  # of numbered pictures: grey and colour in 8 bits, then in 16
 
     @property
     def mastering(self) -> bool:
@@ -50,6 +51,10 @@ class Codec:
         formats = av.Codec(self.encoder, "w").video_formats or []
         names = [entry.name for entry in formats]
         return [name for name in names if read_pix_fmt(name) and "yuvj" not in name]
+
+    def form_of(self, form: PlaneFormat, *, deep: bool) -> str:
+        """The format of numbered pictures, in 16 bits if they are to be ``deep``."""
+        return self.forms[(form.subsampling is not None) + 2 * deep]
 
     def wider(self, form: PlaneFormat) -> str | None:
         """The least of its formats with all bits and all chroma of ``form``, if there is one."""
@@ -151,6 +156,29 @@ CODECS = {
         memory=65,
     ),
 }
+# What makes numbered pictures, by their ending: each packet is a file.
+PICTURES = {
+    ".png": Codec(
+        "png",
+        (),
+        preset=("compression_level", "1"),  # those above it take long and gain little
+        presets=tuple(map(str, range(10))),
+        options=(("pred", "paeth"),),
+        forms=("gray", "rgb24", "gray16be", "rgb48be"),
+        keeps_aspect=True,
+        memory=60,
+    ),
+    ".tif": Codec(
+        "tiff",
+        (),
+        preset=("compression_algo", "lzw"),
+        presets=("lzw", "deflate", "packbits", "raw"),
+        forms=("gray", "rgb24", "gray16le", "rgb48le"),
+        keeps_aspect=True,
+        memory=60,
+    ),
+}
+PICTURES[".tiff"] = PICTURES[".tif"]
 ALIASES = {
     "h264": "x264",
     "h265": "x265",
@@ -187,6 +215,18 @@ def choose_codec(name: str | None, form: PlaneFormat, pix_fmt: str, suffix: str)
         return CODECS[next(iter(codecs_for(pix_fmt, suffix)), "vp9")]
     simple = form.bits == 8 and form.subsampling is not None
     return CODECS["x264" if simple else "x265"]
+
+
+def picture_codec(suffix: str, codec: str | None) -> Codec:
+    """What makes numbered pictures of this ending. MediaError if there is none, or another is
+    wanted."""
+    if suffix not in PICTURES:
+        raise MediaError(f"numbered results are pictures: {', '.join(PICTURES)}", hint="output")
+    if codec is not None:
+        raise MediaError(
+            f"numbered pictures have no codec to choose: their ending, {suffix}, says what they are"
+        )
+    return PICTURES[suffix]
 
 
 def codecs_for(pix_fmt: str, suffix: str) -> list[str]:

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import av
@@ -25,22 +24,26 @@ from bnnup.system import paths
 from bnnup.upscale.size import Size
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import spans
-from bnnup.video.codecs import choose_codec, codecs_for
+from bnnup.video.codecs import choose_codec, codecs_for, picture_codec
 from bnnup.video.encoding import FilmEncoding, choose_options
 from bnnup.video.estimate import check_memory
 from bnnup.video.film import Film, probe
-from bnnup.video.mux import ContainerFit, muxer, wants_global_header
+from bnnup.video.frames import is_deep, is_rgb
+from bnnup.video.mux import FilmFile, wants_global_header
 from bnnup.video.read import Cut
+from bnnup.video.rgb import rgb_colors
 from bnnup.video.segments import WorkFolder, unfinished
-from bnnup.video.sequence import identity
+from bnnup.video.sequence import first_number, identity, is_sequence
 from bnnup.video.size import Exact, FilmSize, scale_for, sides
 from bnnup.video.spans import Span, plan_spans
+from bnnup.video.stills import Stills
 from bnnup.video.streams import StreamChoice
 from bnnup.video.transcode import FilmProgress, Transcoder
-from bnnup.video.trial import try_container
+from bnnup.video.trial import examine, try_container
 
 TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
 MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to codecs
+UNSPOILT = "yuv444p16le"  # R'G'B' goes there and back, in 8 bits without a difference
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Options:
     drop_misfits: bool = False
     streams: StreamChoice = field(default_factory=StreamChoice)
     audio_codec: str | None = None  # for sound that the container cannot hold
+    first_number: int | None = None  # of numbered results; by default 1, or as the input has it
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,11 @@ def enlarge_video(
 ) -> FilmResult:
     """Enlarges the first video stream of ``source`` and copies everything else.
 
-    ``target`` appears when it is complete, and replaces what was there. After any
-    interruption, the same call resumes; one with other options is refused as long as there
-    is unfinished work, unless ``discard`` throws that away. ``workers`` do the work: those
-    of this process, or a cluster's. Raises MediaError, FullError or ClusterError.
+    ``target`` appears when it is complete, and replaces what was there; of numbered pictures,
+    segment by segment. After any interruption, the same call resumes; one with other options
+    is refused as long as there is unfinished work, unless ``discard`` throws that away.
+    ``workers`` do the work: those of this process, or a cluster's. Raises MediaError,
+    FullError or ClusterError.
     """
     options = options or Options()
     keep_clock = target.suffix.lower() in TRANSPORT
@@ -110,25 +115,13 @@ def enlarge_video(
     folder = WorkFolder(unfinished(target))
     with _explained(folder), folder.locked():
         folder.prepare(_describe(upscaler, film, options), discard=discard)
-        with folder.tidied(), folder.result(target.suffix) as result:
-            # What stands against the film as a whole shows now, not after hours.
-            fit = try_container(
-                result,
-                film,
-                encoding,
-                cut,
-                drop=options.drop_misfits,
-                sound=options.audio_codec,
-                unwanted=options.streams.unwanted(source),
-            )
+        with folder.tidied(), _output(target, film, encoding, cut, options, folder) as output:
             with workers(upscaler, film, encoding, cut, folder, progress) as work:
                 make_segments(work.run, film, cut, folder)
-            with muxer(result, film, encoding, cut, fit) as output:
-                output.write(folder.in_order, cut)
             film.check_unchanged()
-            paths.move(result, target, token_hex(8))
-            state, warnings = work.state, find_flaws(film, encoding, folder)
-            state.total, state.bytes = state.frames, target.stat().st_size
+            flaws = [*find_flaws(film, encoding, folder), *output.finish()]
+            state = work.state
+            state.total, state.bytes = state.frames, output.size
             folder.clear()
     return FilmResult(
         str(target),
@@ -137,8 +130,39 @@ def enlarge_video(
         encoding.codec.encoder,
         upscaler.backend.name,
         state,
-        [*warnings, *output.flaws, *_words(fit)],
+        [*flaws, *output.losses],
     )
+
+
+@contextmanager
+def _output(
+    target: Path, film: Film, encoding: FilmEncoding, cut: Cut, options: Options, folder: WorkFolder
+) -> Iterator[FilmFile | Stills]:
+    """What segments become. What stands against the film as a whole shows now, not after hours."""
+    if is_sequence(target):
+        losses = examine(target, film, encoding, cut, drop=options.drop_misfits)
+        yield Stills(target, _first_number(film, options), folder, losses)
+        return
+    with folder.result(target.suffix) as scratch:
+        fit = try_container(
+            scratch,
+            film,
+            encoding,
+            cut,
+            drop=options.drop_misfits,
+            sound=options.audio_codec,
+            unwanted=options.streams.unwanted(film.path),
+        )
+        yield FilmFile(scratch, target, film, encoding, cut, fit, folder)
+
+
+def _first_number(film: Film, options: Options) -> int:
+    """Of numbered results: what the user says, or the number that the first frame has."""
+    if options.first_number is not None:
+        return options.first_number
+    if not is_sequence(film.path):
+        return 1
+    return first_number(film.path) + round((film.first - film.begin) * film.rate)
 
 
 def make_segments(
@@ -164,16 +188,10 @@ def find_flaws(film: Film, encoding: FilmEncoding, folder: WorkFolder) -> list[s
             f"frames end at {end:.1f} s, though the header promises {expected:.1f} s: "
             "the input may have been cut"
         )
-    if encoding.width > SCALES[-1] * film.width or encoding.height > SCALES[-1] * film.height:
+    width, height = film.shown if encoding.codec.forms else (film.width, film.height)
+    if encoding.width > SCALES[-1] * width or encoding.height > SCALES[-1] * height:
         found.append(f"networks enlarge {SCALES[-1]} times at most; interpolation did the rest")
     return found
-
-
-def _words(fit: ContainerFit) -> list[str]:
-    """What became of streams that did not fit, and of what the film says."""
-    changed = [f"stream {index} was converted to {form}" for index, form in fit.converted.items()]
-    left_out = [f"left out: {reason}" for reason in fit.left_out.values() if reason]
-    return changed + left_out + fit.notes
 
 
 @contextmanager
@@ -190,6 +208,9 @@ def _explained(folder: WorkFolder) -> Iterator[None]:
 
 def _widened(film: Film, target: Path, options: Options) -> Cut:
     """The cut, with a conversion to more bits or more chroma if the codec asks for them."""
+    if is_sequence(target):
+        lossy = options.cut.pix_fmt is None and is_rgb(film.native)
+        return replace(options.cut, pix_fmt=UNSPOILT) if lossy else options.cut
     codec = choose_codec(options.codec, film.form, film.pix_fmt, target.suffix.lower())
     fits = film.pix_fmt in codec.formats() or not codec.widens or options.cut.pix_fmt
     wider = None if fits else codec.wider(film.form)
@@ -198,6 +219,8 @@ def _widened(film: Film, target: Path, options: Options) -> Cut:
 
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> FilmEncoding:
     """What the output's pictures become. MediaError if the encoder cannot do it."""
+    if is_sequence(target):
+        return _encoding_of_pictures(film, scale, target, options)
     codec = choose_codec(options.codec, film.form, film.pix_fmt, target.suffix.lower())
     if film.pix_fmt not in codec.formats():
         wrong = f"{codec.encoder} cannot encode {film.pix_fmt}, but {', '.join(codec.formats())}"
@@ -205,11 +228,7 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> F
             raise MediaError(f"{wrong}; {' and '.join(others)} can", hint="pix_fmt or codec")
         raise MediaError(wrong, hint="pix_fmt or ffv1")
     width, height = _sides(film, options.size, scale)
-    # The picture keeps its shape, whatever becomes of its pixels' shape.
-    stretch = Fraction(1)
-    if isinstance(options.size, Exact):
-        stretch = Fraction(film.width * height, film.height * width)
-    aspect = ((film.aspect or 1) * stretch).limit_denominator(10_000)
+    aspect = _aspect(film, width, height, options.size)
     if aspect != 1 and not codec.keeps_aspect and target.suffix.lower() in MATROSKA:
         raise MediaError(
             f"the shape of this film's pixels is not kept by {codec.encoder} in {target.suffix}",
@@ -228,6 +247,38 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> F
         options=choose_options(codec, colors, options.crf, options.preset),
         global_header=wants_global_header(target),
     )
+
+
+def _encoding_of_pictures(film: Film, scale: int, target: Path, options: Options) -> FilmEncoding:
+    """What numbered pictures become: as deep as the film, turned as players turn it."""
+    codec = picture_codec(target.suffix.lower(), options.codec)
+    width, height = _sides(film, options.size, scale)
+    aspect = _aspect(film, width, height, options.size)
+    if film.is_turned:
+        width, height, aspect = height, width, 1 / aspect
+    deep = film.form.bits > 8
+    if options.cut.pix_fmt is None and is_rgb(film.native):
+        deep = is_deep(film.native)
+    colors = rgb_colors(film.colors)
+    return FilmEncoding(
+        codec=codec,
+        width=width,
+        height=height,
+        pix_fmt=codec.form_of(film.form, deep=deep),
+        rate=film.rate,
+        aspect=aspect,
+        colors=colors,
+        options=choose_options(codec, colors, options.crf, options.preset),
+        global_header=False,
+    )
+
+
+def _aspect(film: Film, width: int, height: int, size: FilmSize | None) -> Fraction:
+    """The shape of pixels. The picture keeps its own, whatever becomes of theirs."""
+    stretch = Fraction(1)
+    if isinstance(size, Exact):
+        stretch = Fraction(film.width * height, film.height * width)
+    return ((film.aspect or 1) * stretch).limit_denominator(10_000)
 
 
 def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any]:
@@ -260,19 +311,12 @@ def choose_scale(source: Path, options: Options) -> int:
     size = options.size
     if size is None or (isinstance(size, Size) and size.factor is not None):
         return 2 if size is None else scale_for(size, 1, 1)
-    return scale_for(size, *_shown(probe(source, options.cut)))
-
-
-def _shown(film: Film) -> tuple[int, int]:
-    """Width and height as players show them: telephones store what is upright on its side."""
-    turned = film.matrix is not None and not film.matrix[0] and film.matrix[1]
-    return (film.height, film.width) if turned else (film.width, film.height)
+    return scale_for(size, *probe(source, options.cut).shown)
 
 
 def _sides(film: Film, size: FilmSize | None, scale: int) -> tuple[int, int]:
     """Width and height of the output, as they are stored."""
     if size is None:
         return scale * film.width, scale * film.height
-    shown = _shown(film)
-    width, height = sides(size, *shown)
-    return (width, height) if shown == (film.width, film.height) else (height, width)
+    width, height = sides(size, *film.shown)
+    return (height, width) if film.is_turned else (width, height)

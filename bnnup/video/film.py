@@ -99,9 +99,20 @@ class Film:
     first: Fraction
     seconds: float
     frames: int
+    native: str = ""  # the pixel format of the file itself, before any conversion
     tags: dict[int, str] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     identity: tuple[int, float, int] | None = None
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether players turn it by a quarter: telephones store what is upright on its side."""
+        return bool(self.matrix is not None and not self.matrix[0] and self.matrix[1])
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height as players show them."""
+        return (self.height, self.width) if self.is_turned else (self.width, self.height)
 
     @property
     def area(self) -> int:
@@ -187,6 +198,7 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             seconds=wanted,
             frames=fields
             * (stream.frames if wanted == seconds and stream.frames else round(wanted * rate)),
+            native=stream.codec_context.pix_fmt or "",
             tags=_data_tags(descriptions),
             claims=claims.seen_in(first),
             identity=identity(path),

@@ -4,9 +4,36 @@ from typing import Any
 
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from bnnup.video.planes import Plane, PlaneFormat
+
+DEEP_WHITE = 255 << 8  # what libav's scaler takes for white in R'G'B' of 16 bits
+
+
+def is_rgb(pix_fmt: str) -> bool:
+    """Whether one of libav's formats is R'G'B' by nature."""
+    form = VideoFormat(pix_fmt)
+    return form.is_rgb or form.has_palette
+
+
+def is_deep(pix_fmt: str) -> bool:
+    """Whether its samples have more than 8 bits."""
+    return VideoFormat(pix_fmt).components[0].bits > 8
+
+
+def mapped(frame: VideoFrame, codes: NDArray[Any]) -> VideoFrame:
+    """A frame of 16 bits with the code that ``codes`` has for each of its samples."""
+    found = VideoFrame(frame.width, frame.height, frame.format.name)
+    order = ">u2" if frame.format.name.endswith("be") else "<u2"
+    for mine, other in zip(found.planes, frame.planes, strict=True):
+        samples = np.frombuffer(memoryview(other), order).reshape(other.height, -1)
+        room = np.frombuffer(memoryview(mine), order).reshape(mine.height, -1)
+        columns = min(samples.shape[1], room.shape[1])  # beyond the picture, there is padding
+        room[:, :columns] = codes[samples[:, :columns]]
+    return found
 
 
 def to_planes(frame: VideoFrame, form: PlaneFormat) -> list[Plane]:

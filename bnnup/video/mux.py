@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import av
@@ -18,12 +19,13 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
+from bnnup.system import paths
 from bnnup.video import timecode
 from bnnup.video.convert import Converter, add_converted
 from bnnup.video.encoding import FilmEncoding
 from bnnup.video.film import Film
 from bnnup.video.read import BadPackets, Cut, read_any
-from bnnup.video.segments import Chunk, Segment, join
+from bnnup.video.segments import Chunk, Segment, WorkFolder, join
 
 GLOBAL_HEADER, NO_FILE = 0x40, 0x1  # libav's AVFMT_GLOBALHEADER and AVFMT_NOFILE
 PREROLL = Fraction(1, 20)  # seconds of hidden sound that decoders need before the first heard
@@ -55,6 +57,13 @@ class ContainerFit:
     left_out: dict[int, str] = field(default_factory=dict)
     converted: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> list[str]:
+        """What became of streams that did not fit, and of what the film says."""
+        changed = [f"stream {index} was converted to {to}" for index, to in self.converted.items()]
+        left_out = [f"left out: {reason}" for reason in self.left_out.values() if reason]
+        return changed + left_out + self.notes
 
 
 class Muxer:
@@ -311,6 +320,37 @@ def muxer(
         made.add_streams(cut)
         made.begin()
         yield made
+
+
+@dataclass(frozen=True)
+class FilmFile:
+    """A film in one file, which is at ``target`` when it is complete: what segments become."""
+
+    scratch: Path
+    target: Path
+    film: Film
+    encoding: FilmEncoding
+    cut: Cut
+    fit: ContainerFit
+    folder: WorkFolder
+
+    @property
+    def losses(self) -> list[str]:
+        """What will be missing, or other than in the film."""
+        return self.fit.words
+
+    @property
+    def size(self) -> int:
+        """Bytes, when it is complete."""
+        return self.target.stat().st_size
+
+    def finish(self) -> list[str]:
+        """Makes the film of all segments; what a user should know."""
+        with muxer(self.scratch, self.film, self.encoding, self.cut, self.fit) as output:
+            output.write(self.folder.in_order, self.cut)
+        self.film.check_unchanged()
+        paths.move(self.scratch, self.target, token_hex(8))
+        return output.flaws
 
 
 def is_remade(film: Film, stream: Stream) -> bool:

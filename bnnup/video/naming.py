@@ -13,8 +13,9 @@ from bnnup.folders.tasks import walk
 from bnnup.pictures import formats
 from bnnup.system import paths
 from bnnup.system.files import check_writable
-from bnnup.video.codecs import CODECS, codec_named
+from bnnup.video.codecs import CODECS, codec_named, picture_codec
 from bnnup.video.sequence import is_sequence, plain_name
+from bnnup.video.stills import check_stills
 
 ENDINGS = {
     *(".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mts", ".ts", ".webm"),
@@ -68,6 +69,8 @@ def name_films(
     for source in sources:
         if output is not None and folder is None:
             target = paths.to_path(output)
+            if is_sequence(target):
+                picture_codec(target.suffix.lower(), codec)
         else:
             named = plain_name(source) if is_sequence(source) else source
             target = name_result(named, folder, label, film_ending(source.name, codec))
@@ -99,6 +102,9 @@ def find_films(
 
 def check_target(source: Path, target: Path, *, force: bool) -> None:
     """MediaError if ``target`` must not or cannot be written, before any work is done."""
+    if is_sequence(target):
+        check_stills(source, target, force=force)
+        return
     if paths.exists(target) and paths.absolute(target) == paths.absolute(source):
         raise MediaError("output and input are the same file", hint="output")
     check_writable(target, force=force)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
 from av.filter.context import FilterContext
@@ -20,11 +21,13 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from bnnup.errors import MediaError
 from bnnup.system import paths
 from bnnup.video.animation import DEEP_PIX_FMT, FORMATS, PIX_FMT, is_webp, to_apng
-from bnnup.video.sequence import FORMAT, RATE, first_number, is_sequence
+from bnnup.video.frames import DEEP_WHITE, is_deep, is_rgb, mapped
+from bnnup.video.sequence import FORMAT, RATE, first_number, is_sequence, pattern
 
 # The same samples in another order.
 PLANAR = {
@@ -37,6 +40,7 @@ PLANAR = {
     "p010le": "yuv420p10le",
     "p210le": "yuv422p10le",
     "p410le": "yuv444p10le",
+    "gray16be": "gray16le",
 }
 
 
@@ -120,7 +124,9 @@ def _place(path: Path) -> AbstractContextManager[Any]:
     """What libav reads a film from: a name, or a file."""
     if not is_sequence(path) and is_webp(path):
         return to_apng(path)
-    return nullcontext(f"file:{path}") if paths.is_local(path) else path.open("rb")
+    if not paths.is_local(path):
+        return path.open("rb")
+    return nullcontext(f"file:{pattern(path) if is_sequence(path) else path}")
 
 
 def find_video(container: InputContainer, path: Path, *, threads: bool = True) -> VideoStream:
@@ -229,10 +235,10 @@ def cut_of(container: InputContainer, cut: Cut) -> Cut:
     """The cut, with a format to convert to if it says none and pictures are R'G'B' by nature."""
     if cut.pix_fmt is not None or container.format.name not in (*FORMATS, FORMAT):
         return cut
-    own = container.streams.video[0].codec_context.format
-    if own is None or not (own.is_rgb or own.has_palette):
+    own = container.streams.video[0].codec_context.pix_fmt
+    if own is None or not is_rgb(own):
         return cut
-    return replace(cut, pix_fmt=DEEP_PIX_FMT if own.components[0].bits > 8 else PIX_FMT)
+    return replace(cut, pix_fmt=DEEP_PIX_FMT if is_deep(own) else PIX_FMT)
 
 
 def _decode_packets(
@@ -286,6 +292,8 @@ def planar(
         return frame
     try:
         if frame.format.is_rgb:
+            if frame.format.components[0].bits == 16:
+                frame = mapped(frame, _darker())
             larger = frame.reformat(format=wanted, dst_colorspace="ITU709", dst_color_range="MPEG")
             larger.color_range, larger.colorspace = 1, 1
             return larger
@@ -295,6 +303,13 @@ def planar(
             f"{frame.format.name} cannot be converted to {wanted!r}, but to yuv420p",
             hint="pix_fmt",
         ) from error
+
+
+@cache
+def _darker() -> NDArray[np.uint16]:
+    """The codes of 16 bits for libav's scaler, whose white is a little darker."""
+    codes: NDArray[np.uint16] = np.rint(np.arange(1 << 16) * (DEEP_WHITE / 65535)).astype(np.uint16)
+    return codes
 
 
 class Crop:

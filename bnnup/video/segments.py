@@ -14,9 +14,9 @@ import json
 import os
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -117,10 +117,14 @@ class SegmentWriter:
 
 @dataclass(frozen=True)
 class Segment:
-    """A whole segment: ``times`` are the frames', in the order of decoding, ``end`` their last."""
+    """A whole segment: ``times`` are the frames', in the order of decoding, ``end`` their last.
+
+    ``data`` counts the bytes of packets: 0 where they have been taken out.
+    """
 
     path: Path
     size: int
+    data: int
     header: bytes
     times: tuple[int, ...]
     end: int | None
@@ -133,15 +137,16 @@ class Segment:
         with paths.open_binary(path) as file:
             _check(file, size)
             header = _exactly(file, *LENGTH.unpack(_exactly(file, LENGTH.size)))
-            times, end = [], None
+            times, end, data = [], None, 0
             while file.tell() < size - SEAM.size - DIGEST:
                 pts, duration, length, _ = NUMBERS.unpack(_exactly(file, NUMBERS.size))
                 times.append(pts)
+                data += length
                 end = pts + duration if end is None else max(end, pts + duration)
                 if file.seek(length, os.SEEK_CUR) > size:
                     raise ValueError(f"{path} was cut")
             seam = Seam(*SEAM.unpack(_exactly(file, SEAM.size)))
-        return cls(path, size, header, tuple(times), end, seam)
+        return cls(path, size, data, header, tuple(times), end, seam)
 
     @property
     def delay(self) -> int:
@@ -156,6 +161,12 @@ class Segment:
             for _ in self.times:
                 pts, duration, length, is_key = NUMBERS.unpack(_exactly(file, NUMBERS.size))
                 yield Chunk(pts, None, duration, is_key, _exactly(file, length))
+
+
+def _fit(before: Segment, after: Segment) -> bool:
+    """Whether both sides of a seam saw the same frame, or neither can be wrong."""
+    same = before.seam.following == after.seam.first
+    return same or (before.seam.exact and after.seam.exact)
 
 
 def _check(file: IO[bytes], size: int) -> None:
@@ -211,6 +222,9 @@ class WorkFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.segments: dict[int, Segment] = {}
+        self.taken_out = 0  # bytes
+        self._settled = False
+        self.when_finished: Callable[[], None] = lambda: None  # with each segment
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -291,8 +305,8 @@ class WorkFolder:
 
     @property
     def size(self) -> int:
-        """Bytes in whole segments."""
-        return sum(segment.size for segment in self.segments.values())
+        """Bytes in whole segments, and of what has been taken out of them."""
+        return sum(segment.size for segment in self.segments.values()) + self.taken_out
 
     @property
     def in_order(self) -> list[Segment]:
@@ -306,6 +320,32 @@ class WorkFolder:
     def finish(self, number: int) -> None:
         """Takes up a segment that has been written."""
         self.segments[number] = Segment.open(self._name(number))
+        self.when_finished()
+
+    def empty(self, number: int) -> None:
+        """Takes the packets out of a segment, of which times and seam stay."""
+        segment = self.segments[number]
+        with self.begin(number, segment.header) as writer:
+            for chunk in segment.chunks():
+                writer.write(replace(chunk, data=b""))
+            writer.close(segment.seam)
+        self.segments[number] = Segment.open(self._name(number))
+        self.taken_out += segment.data
+
+    def certain(self) -> Iterator[int]:
+        """Numbers of the first segments, up to the last that will stay whatever comes after it."""
+        for number in range(len(self.segments)):
+            before, here, after = (self.segments.get(n) for n in (number - 1, number, number + 1))
+            if here is None:
+                return
+            fits = (before is None or _fit(before, here)) and after and _fit(here, after)
+            if not (fits or here.seam.exact or self._settled):
+                return
+            yield number
+
+    def settle(self) -> None:
+        """All segments are there and fit: nothing will come after the last one."""
+        self._settled = True
 
     def misfits(self) -> list[int]:
         """Numbers of segments before which a frame is not what the one before saw there.
@@ -315,8 +355,7 @@ class WorkFolder:
         return [
             number + 1 if not after.seam.exact else number
             for number, (before, after) in enumerate(pairwise(self.in_order))
-            if before.seam.following != after.seam.first
-            and not (before.seam.exact and after.seam.exact)
+            if not _fit(before, after)
         ]
 
     def drop(self, numbers: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""Numbered pictures as a film: frames/%05d.png."""
+"""Numbered pictures: frames/%05d.png."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from bnnup.errors import MediaError
 from bnnup.system import paths
 
-NUMBER = re.compile(r"%(0\d+)?d")
+NUMBER = re.compile(r"%(0\d{1,2})?d")
 FORMAT = "image2"  # libav's name
 RATE = 25  # frames a second, if nothing is said
 
@@ -18,12 +18,12 @@ def is_sequence(path: Path) -> bool:
 
 def first_number(path: Path) -> int:
     """Of a sequence. MediaError if it has no pictures, or not all of them."""
-    numbers = sorted(number for number, _ in _pictures(path))
+    numbers = sorted(pictures(path))
     if not numbers:
         raise MediaError(f"there are no pictures called {path}")
     missing = set(range(numbers[0], numbers[-1])) - set(numbers)
     if missing:
-        raise MediaError(f"{path.with_name(path.name % min(missing))} is missing")
+        raise MediaError(f"{numbered(path, min(missing))} is missing")
     return numbers[0]
 
 
@@ -36,7 +36,7 @@ def plain_name(path: Path) -> Path:
 def identity(path: Path) -> tuple[int, float, int]:
     """What tells a film, or all pictures of a sequence, from others that take their names: bytes,
     the time of the last change, and the file system's numbers, where it has any, added up."""
-    files = [file for _, file in _pictures(path)] if is_sequence(path) else [path]
+    files = [*pictures(path).values()] if is_sequence(path) else [path]
     facts = [file.stat() for file in files]
     return (
         sum(fact.st_size for fact in facts),
@@ -45,14 +45,31 @@ def identity(path: Path) -> tuple[int, float, int]:
     )
 
 
-def _pictures(path: Path) -> list[tuple[int, Path]]:
-    """Numbers and files."""
+def pattern(path: Path) -> str:
+    """The sequence as libav takes it, where other % than that of the number are doubled."""
+    place = NUMBER.search(path.name)
+    assert place is not None
+    parts = path.name[: place.start()], path.name[place.end() :]
+    before, after = (part.replace("%", "%%") for part in parts)
+    folder = str(path.parent).replace("%", "%%")
+    return f"{folder}/{before}{place[0]}{after}"
+
+
+def numbered(path: Path, number: int) -> Path:
+    """A picture of the sequence."""
+    return path.with_name(NUMBER.sub(lambda match: f"{number:{match[1] or ''}d}", path.name))
+
+
+def pictures(path: Path) -> dict[int, Path]:
+    """The files of a sequence by their numbers, in no order; none if there is no such folder."""
+    if not paths.is_folder(path.parent):
+        return {}
     before, after = NUMBER.split(path.name, maxsplit=1)[0], NUMBER.split(path.name)[-1]
     name = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
     found = [(name.fullmatch(entry.name), entry.name) for entry in paths.entries(path.parent)]
     # Not what has more or fewer digits than the place asks for.
-    return [
-        (int(match[1]), path.with_name(own))
+    return {
+        int(match[1]): path.with_name(own)
         for match, own in found
-        if match is not None and path.name % int(match[1]) == own
-    ]
+        if match is not None and numbered(path, int(match[1])).name == own
+    }

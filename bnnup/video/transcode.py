@@ -23,6 +23,7 @@ from bnnup.video.frame_upscaler import FrameUpscaler
 from bnnup.video.frames import fill, from_planes, side_data, to_planes
 from bnnup.video.planes import Plane
 from bnnup.video.read import BadPackets, Cut
+from bnnup.video.rgb import ToRgb
 from bnnup.video.segments import Chunk, Seam, SegmentWriter, WorkFolder
 from bnnup.video.spans import Span
 
@@ -89,6 +90,11 @@ class Transcoder:
     ) -> None:
         self.state = FilmProgress.of(film, folder)
         self._enlarge = FrameUpscaler(upscaler, film.form)
+        self._size = encoding.width, encoding.height
+        self._to_rgb: ToRgb | None = None
+        if encoding.codec.forms:
+            self._to_rgb = ToRgb(film, encoding.pix_fmt)
+            self._size = self._size[::-1] if film.is_turned else self._size
         self._film = film
         self._encoding = encoding
         self._cut = cut
@@ -166,16 +172,17 @@ class Transcoder:
 
     def _compose(self, frame: VideoFrame, planes: list[Plane]) -> VideoFrame:
         """A frame for the encoder: enlarged planes, and the captions of ``frame``."""
-        encoding = self._encoding
-        size = encoding.width, encoding.height
-        picture = from_planes(planes, encoding.pix_fmt)
+        size, pix_fmt = self._size, self._film.pix_fmt
+        picture = from_planes(planes, pix_fmt)
         if size != (picture.width, picture.height):
             picture = picture.reformat(*size, interpolation="LANCZOS")
         if CARRIED & side_data(frame).keys():
             # Only a conversion makes a frame with another's side data; its pixels do not count.
-            carrier = frame.reformat(*size, encoding.pix_fmt, interpolation="POINT")
+            carrier = frame.reformat(*size, pix_fmt, interpolation="POINT")
             fill(carrier, to_planes(picture, self._film.form))
             picture = carrier
+        if self._to_rgb is not None:
+            picture = self._to_rgb(picture)
         picture.pict_type = 0  # the encoder chooses key frames itself
         return picture
 

@@ -30,11 +30,12 @@ from bnnup.video.mux import (
 )
 from bnnup.video.read import Cut, open_film
 from bnnup.video.segments import Chunk
-from bnnup.video.survey import survey
+from bnnup.video.survey import Survey, survey
 
 PICTURES = 12  # of the trial: fewer do not tell their rate
 NAVIGATION = "dvd_nav_packet"  # of a disc, which nothing but its file can use
 RATES = 0.1  # by which frame rates may differ, where containers round times
+HDR = (16, 18)  # libav's AVCOL_TRC_SMPTE2084 and ARIB_STD_B67
 FAMILIES = {"mp1": "mp3", "mp2": "mp3"}  # MPEG audio, whose layers MP4 does not tell apart
 
 Misfits = dict[int, str]  # a stream's number: why it does not fit
@@ -57,13 +58,7 @@ def try_container(
     form, unless ``drop``; nothing but a disc's navigation goes unasked. Raises it, too, where
     the film itself does not fit or changes on its way.
     """
-    if film.claims.dolby and film.claims.dolby[1] == 0 and not drop:
-        raise MediaError(
-            f"the colours of Dolby Vision's profile {film.claims.dolby[0]} are right with its "
-            "metadata only, which describes the small pictures and is left out",
-            hint="dolby",
-        )
-    found = survey(film, cut)
+    found = _surveyed(film, cut, drop=drop)
     if path.suffix.lower() == ".avi" and not found.is_even:
         raise MediaError("avi does not keep frames that are shown for different times; .mkv does")
     fit = ContainerFit(_without_use(film) | dict.fromkeys(unwanted, ""))
@@ -78,14 +73,47 @@ def try_container(
         for index in left:
             fit.converted.pop(index, None)
         fit.left_out |= left
-    fit.notes = list(_unsaid(path, film, encoding, found.claims))
+    made = probe(path, Cut()).claims
+    container = path.suffix.removeprefix(".")
+    fit.notes = list(_unsaid(container, film, encoding, found.claims, made))
     return fit
 
 
-def _unsaid(path: Path, film: Film, encoding: FilmEncoding, claims: Claims) -> Iterator[str]:
-    """What the film says of its pictures, and the result, written as a trial, does not."""
-    container = path.suffix.removeprefix(".")
-    made = probe(path, Cut()).claims
+def examine(path: Path, film: Film, encoding: FilmEncoding, cut: Cut, *, drop: bool) -> list[str]:
+    """``try_container`` of numbered pictures, which hold nothing else: what is lost, in words."""
+    found = _surveyed(film, cut, drop=drop)
+    name = path.suffix.removeprefix(".")
+    notes = [*_unsaid(name, film, encoding, found.claims, Claims())]
+    if not found.is_even:
+        notes.append("frames are shown for different times, which pictures do not say")
+    if film.colors.transfer in HDR and encoding.codec.encoder != "png":
+        notes.append(f"{name} does not say that the film is HDR; png does")
+    with film.opened() as source:
+        kinds = Counter(_plain_kind(s) for s in source.streams if s.index != film.index)
+        kinds["chapters"] += bool(source.chapters())
+    others = [kind for kind, count in kinds.items() if count]
+    return [*notes, *([f"left out: {', '.join(others)}"] if others else [])]
+
+
+def _plain_kind(stream: Stream) -> str:
+    return "cover" if is_cover(stream) else str(stream.type)
+
+
+def _surveyed(film: Film, cut: Cut, *, drop: bool) -> Survey:
+    """MediaError if the film's pictures cannot be right, or change on their way."""
+    if film.claims.dolby and film.claims.dolby[1] == 0 and not drop:
+        raise MediaError(
+            f"the colours of Dolby Vision's profile {film.claims.dolby[0]} are right with its "
+            "metadata only, which describes the small pictures and is left out",
+            hint="dolby",
+        )
+    return survey(film, cut)
+
+
+def _unsaid(
+    container: str, film: Film, encoding: FilmEncoding, claims: Claims, made: Claims
+) -> Iterator[str]:
+    """What the film says of its pictures, and the result, which makes other claims, does not."""
     if claims.dolby:
         yield "Dolby Vision's metadata was left out: it describes the small pictures"
     if claims.dynamic:
