@@ -24,6 +24,7 @@ pytestmark = needs_ffmpeg
 QUIET = "-x265-params log-level=none"
 VARIABLE = "-vf setpts='PTS+mod(N,3)*0.007/TB' -vsync vfr"
 FIELDS = "-vf interlace -flags +ilme+ildct"
+TELECINE = "-vf fps=24000/1001,telecine,setfield=tff -flags +ilme+ildct"
 INEXACT = ("avi", "wmv")  # libav tells other times after a jump than before
 OPEN = f"{QUIET}:open-gop=1:keyint=8:min-keyint=8"
 
@@ -75,6 +76,7 @@ class Segments:
         ("no_presentation_times.avi", "-c:v libx264 -bf 3 -g 12", Cut()),
         ("durations_after_a_while.wmv", "-q 2", Cut()),
         ("fields.mp4", f"{FIELDS} -c:v libx264 -g 12", Cut(deinterlace=True)),
+        ("telecine.mkv", f"{TELECINE} -c:v libx264 -g 12", Cut(detelecine=True)),
     ],
 )
 def test_apart_or_at_once(

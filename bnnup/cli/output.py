@@ -34,7 +34,8 @@ HINTS = {
     "drop_misfits": "leave them out with --drop-misfits, or convert audio with --audio-codec",
     "frames": "choose a smaller size with --fit, or another --codec: ffv1 needs the least",
     "dolby": "take the film without it all the same with --drop-misfits",
-    "deinterlace": "deinterlace it with --deinterlace, or with --bob for a frame from each field",
+    "deinterlace": "deinterlace it with --deinterlace, or with --bob for a frame from each field; "
+    "if it is a cinema film of 29.97 frames a second, use --detelecine",
     "discard": "or discard it with --force",
     "raw": "or describe raw frames with --raw",
     "port": "choose another with --port",

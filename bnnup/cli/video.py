@@ -134,6 +134,13 @@ def video(
             "--bob", help="Deinterlace: one frame from each field, so 25 a second become 50."
         ),
     ] = False,
+    detelecine: Annotated[
+        bool,
+        typer.Option(
+            *("--detelecine", "--ivtc"),
+            help="Undo telecine: the 24 frames a second of cinema out of the 30 of television.",
+        ),
+    ] = False,
     audio: Annotated[
         str | None,
         typer.Option(
@@ -186,9 +193,11 @@ def video(
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     if PIPE in sources or output == PIPE:
         raise typer.BadParameter("films are files; 'bnnup pipe' enlarges frames between programs")
+    if detelecine and (deinterlace or bob):
+        raise typer.BadParameter("give one of --deinterlace, --bob and --detelecine")
     size, scale = _read_film_size(factor, width, height, fit, scale_to)
     options = Options(
-        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob, rate),
+        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob, rate, detelecine),
         codec=codec,
         crf=crf,
         preset=preset,

@@ -33,6 +33,7 @@ from bnnup.video.read import (
     open_film,
 )
 from bnnup.video.sequence import FORMAT, identity
+from bnnup.video.telecine import cinema_rate, is_television, without_repeats
 
 # libav's numbers
 LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG and JPEG
@@ -79,7 +80,8 @@ class Film:
 
     ``origin`` is the moment, in seconds of the file's own time, that becomes 0 in the
     output: 0 as a rule, so that timestamps stay as they are. ``first`` is when the first wanted
-    frame is shown, in that time, too. ``tags`` are the four
+    frame is shown, in that time, too. ``pictures`` are made of a frame: of both of its fields,
+    or fewer where telecine is undone. ``tags`` are the four
     characters that MP4 calls kinds of data streams by.
     """
 
@@ -93,6 +95,7 @@ class Film:
     aspect: Fraction | None
     matrix: tuple[int, ...] | None
     rate: Fraction
+    pictures: Fraction
     time_base: Fraction
     begin: Fraction
     origin: Fraction
@@ -140,8 +143,13 @@ class Film:
 
     @property
     def step(self) -> int:
-        """From one frame to the next at a constant rate, in the time base."""
+        """From one picture to the next at a constant rate, in the time base."""
         return max(round(1 / self.rate / self.time_base), 1)
+
+    @property
+    def packet_step(self) -> int:
+        """From one of the file's frames to the next."""
+        return max(round(self.pictures / self.rate / self.time_base), 1)
 
 
 def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
@@ -163,12 +171,18 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
         time_base, rate = stream.time_base, stream.average_rate or stream.guessed_rate
         if time_base is None or not rate:
             time_base, rate = time_base or Fraction(1, 25), rate or Fraction(25)
-        fields = 2 if cut.bob else 1
-        if cut.bob and 1 / rate / time_base < TICKS:
+        if cut.detelecine and not is_television(rate):
             raise MediaError(
-                f"{path.suffix} has no times for single fields here; put the film into another "
+                f"there is no telecine to undo in a film of {float(rate):g} frames a second; films "
+                "with one have 29.97"
+            )
+        if (cut.bob or cut.detelecine) and 1 / rate / time_base < TICKS:
+            raise MediaError(
+                f"{path.suffix} has no times between its frames here; put the film into another "
                 "container first: ffmpeg -i IN -c copy OUT.mkv"
             )
+        own_rate, rate = rate, 2 * rate if cut.bob else rate
+        rate = cinema_rate(rate) if cut.detelecine else rate
         seconds = _seconds(container, stream)
         if cut.rate is not None:
             if container.format.name != FORMAT:
@@ -190,14 +204,18 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             colors=colors,
             aspect=shape_of(stream) or stream.sample_aspect_ratio or None,
             matrix=struct.unpack("=9i", matrix) if matrix else None,
-            rate=fields * rate,
+            rate=rate,
+            pictures=rate / own_rate,
             time_base=time_base,
             begin=begin,
             first=begin if first.pts is None else first.pts * (first.time_base or time_base),
             origin=origin + Fraction(cut.start).limit_denominator(1_000_000),
             seconds=wanted,
-            frames=fields
-            * (stream.frames if wanted == seconds and stream.frames else round(wanted * rate)),
+            frames=round(
+                stream.frames * rate / own_rate
+                if wanted == seconds and stream.frames
+                else wanted * rate
+            ),
             native=stream.codec_context.pix_fmt or "",
             tags=_data_tags(descriptions),
             claims=claims.seen_in(first),
@@ -277,8 +295,11 @@ def read_frames(
     crop = Crop(film.claims.crop)
     with (
         film.opened() as container,
-        closing(decode(container, cut, damage, seek, crop=crop)) as frames,
+        closing(decode(container, cut, damage, seek, crop=crop)) as decoded,
     ):
+        frames: Iterator[VideoFrame] = decoded
+        if cut.detelecine:
+            frames = without_repeats(decoded, film.form, film.first, film.time_base)
         for frame in frames:
             pts = _timestamp(frame, film, last)
             seconds = float(pts * film.time_base - film.begin)

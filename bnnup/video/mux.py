@@ -176,10 +176,11 @@ class Muxer:
         """A tag of the film; its timecode is that of the wanted part's first picture."""
         if key.lower() != "timecode":
             return value
-        fields = 2 if cut.bob else 1
-        rate = self._film.rate / fields
-        first = self._film.first - self._film.begin if cut.start else Fraction(0)
-        return timecode.moved(value, rate, round(first * rate), fields)
+        film = self._film
+        rate = film.rate / film.pictures
+        first = film.first - film.begin if cut.start else Fraction(0)
+        moved = timecode.moved(value, rate, round(first * rate), 2 if cut.bob else 1)
+        return timecode.of_cinema(moved) if film.pictures < 1 else moved
 
     def _chapters(self, cut: Cut) -> Iterator[Any]:
         """The chapters of the wanted part, as far as they reach into it."""

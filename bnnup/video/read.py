@@ -28,6 +28,7 @@ from bnnup.system import paths
 from bnnup.video.animation import DEEP_PIX_FMT, FORMATS, PIX_FMT, is_webp, to_apng
 from bnnup.video.frames import DEEP_WHITE, is_deep, is_rgb, mapped
 from bnnup.video.sequence import FORMAT, RATE, first_number, is_sequence, pattern
+from bnnup.video.telecine import field_matcher
 
 # The same samples in another order.
 PLANAR = {
@@ -59,8 +60,9 @@ TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 class Cut:
     """What of a film is wanted, in seconds from its beginning, and how it is to be read.
 
-    ``bob`` makes a picture of each field where ``deinterlace`` makes one of both. ``rate`` is
-    in frames a second, of numbered pictures, which have none.
+    ``bob`` makes a picture of each field where ``deinterlace`` makes one of both, and
+    ``detelecine`` puts those of the same picture together. ``rate`` is in frames a second, of
+    numbered pictures, which have none.
     """
 
     start: float = 0.0
@@ -69,6 +71,12 @@ class Cut:
     pix_fmt: str | None = None
     bob: bool = False
     rate: Fraction | None = None
+    detelecine: bool = False
+
+    @property
+    def keeps_fields(self) -> bool:
+        """Whether interlaced frames are left as they are, which enlarging must not meet."""
+        return not (self.deinterlace or self.detelecine)
 
     def is_early(self, seconds: float) -> bool:
         """Whether a moment of the film comes before the wanted part; some begin before 0."""
@@ -223,9 +231,11 @@ def decode(
                 yield from _pull(graph)
             return
         frame = crop(planar(frame, cut, fields, seconds or 0.0))
-        if not cut.deinterlace:
+        if cut.keeps_fields:
             yield frame
             continue
+        if graph is None and cut.detelecine:
+            graph = field_matcher(frame, fields)
         graph = graph or _deinterlacer(frame, fields, cut)
         graph.vpush(frame)
         yield from _pull(graph)
@@ -280,7 +290,7 @@ def planar(
     MediaError if it is interlaced, by its own word or by ``fields``, and is to stay so, with the
     moment in ``seconds`` at which it is shown.
     """
-    if (frame.interlaced_frame or fields) and not cut.deinterlace:
+    if (frame.interlaced_frame or fields) and cut.keeps_fields:
         where = f" at {moment(seconds)} s" if seconds > MOMENT else ""
         raise MediaError(
             f"the film is interlaced{where}, and its fields must not be mixed", hint="deinterlace"

@@ -32,7 +32,7 @@ def plan_spans(film: Film, cut: Cut) -> Iterator[Span]:
     """
     number, count, begin, seek = 0, 0, None, None
     first = last = None  # decoding times of key frames
-    step = film.step * (2 if cut.bob else 1)  # of packets
+    step = film.packet_step
     clock, seekable = -step, True
     with film.opened() as container:
         stream = find_video(container, film.path)

@@ -52,7 +52,7 @@ def survey(film: Film, cut: Cut) -> Survey:
                 if packet.is_keyframe:
                     ends[packet.pts] = end
                 times.append(packet.pts)
-                end = max(end, packet.pts + film.step)
+                end = max(end, packet.pts + film.packet_step)
             try:
                 frames = stream.decode(packet)
             except av.FFmpegError:  # which is counted when the film is read in earnest
@@ -67,7 +67,8 @@ def survey(film: Film, cut: Cut) -> Survey:
                     again = _seconds(film, ends.get(pts, pts))
                     raise change_error(what, _seconds(film, pts), again)
     steps = (after - before for before, after in pairwise(sorted(times)))
-    is_even = all(abs(step - film.step) < max(film.step / 2, 1) for step in steps)
+    usual = film.packet_step
+    is_even = all(abs(step - usual) < max(usual / 2, 1) for step in steps)
     return Survey(is_even, claims)
 
 

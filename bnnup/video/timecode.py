@@ -32,3 +32,9 @@ def moved(timecode: str, rate: Fraction, frames: int, fields: int = 1) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}{match[4]}{number:02}"
+
+
+def of_cinema(timecode: str) -> str:
+    """The timecode of 24 frames a second that a film of 30 has when telecine is undone."""
+    match = re.fullmatch(r"(\d\d:\d\d:\d\d)[:;.](\d\d)", timecode)
+    return f"{match[1]}:{int(match[2]) * 4 // 5:02}" if match else timecode
