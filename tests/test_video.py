@@ -33,7 +33,7 @@ from bnnup.cli.output import with_hint  # noqa: E402
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.system import paths  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler, load  # noqa: E402
-from bnnup.video import enlarge, estimate, mux, spans, transcode  # noqa: E402
+from bnnup.video import codecs, enlarge, estimate, mux, spans, transcode  # noqa: E402
 from bnnup.video.codecs import codec_named  # noqa: E402
 from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
 from bnnup.video.planes import read_pix_fmt  # noqa: E402
@@ -484,10 +484,43 @@ def test_memory_that_is_missing_is_told_with_numbers_before_any_work(
     assert list(tmp_path.iterdir()) == [before]
 
 
-@pytest.mark.parametrize("codec", ["h264_nvenc", "hevc_qsv", "av1_vaapi", "hevc_videotoolbox"])
-def test_encoders_in_hardware_are_said_to_take_a_pipe(codec: str) -> None:
-    with pytest.raises(MediaError, match=f"{codec} encodes in hardware.*pipe.*x264"):
+@pytest.mark.parametrize("codec", ["av1_vaapi", "hevc_videotoolbox", "h264_nvenc"])
+def test_encoders_in_hardware_that_libav_lacks_can_have_a_pipe(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"h264_nvenc"})
+    with pytest.raises(MediaError, match=f"{codec} is none of the encoders.*pipe.*x264"):
         codec_named(codec)
+
+
+@pytest.mark.parametrize("codec", [c for c in codecs.IN_HARDWARE if c in av.codecs_available])
+def test_encoders_in_hardware_work_or_say_what_is_missing(
+    codec: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg(f"{source('320x240')} -pix_fmt yuv420p -c:v libx264 {before}")
+    needs = codecs.IN_HARDWARE[codec].needs
+    try:
+        enlarge_video(upscaler, before, after, Options(codec=codec))
+    except MediaError as error:
+        assert f"{codec} does not work here: " in str(error)
+        assert f"; it needs {needs}" in str(error)
+        assert not list(tmp_path.glob("out*"))
+    else:
+        assert streams(after)[0]["pix_fmt"] == "yuv420p"
+        assert times(after) == times(before)
+
+
+def test_encoders_that_want_chroma_in_one_plane(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of Intel do; x264 takes both."""
+    before, planar, packed = (tmp_path / name for name in ("in.mkv", "planar.mkv", "packed.mkv"))
+    ffmpeg(f"{source()} -pix_fmt yuv420p -c:v ffv1 {before}")
+    enlarge_video(upscaler, before, planar)
+    monkeypatch.setattr(codecs.Codec, "_own_formats", lambda _: ["nv12"])
+    enlarge_video(upscaler, before, packed)
+    assert other_packets(planar, film=-1) == other_packets(packed, film=-1)
 
 
 def test_unfinished_work_is_not_thrown_away_silently(

@@ -316,7 +316,7 @@ def test_prores(
 
 
 def test_the_shell_completes_codecs() -> None:
-    assert cli.video._complete_codec("") == list(codecs.CODECS)
+    assert cli.video._complete_codec("") == [*codecs.CODECS, *codecs.IN_HARDWARE]
     assert cli.video._complete_codec("x2") == ["x264", "x265"]
 
 

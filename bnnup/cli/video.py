@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from bnnup.video.transcode import FilmProgress
 
 MOMENT = 0.5  # seconds between two reports
-CODECS = ("x264", "x265", "av1", "vp9", "ffv1", "prores")
+CODECS = (
+    *("x264", "x265", "av1", "vp9", "ffv1", "prores"),
+    *("h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "av1_qsv"),
+    *("h264_amf", "hevc_amf"),
+)
 
 
 def _read_time(text: str) -> float:
@@ -89,7 +93,8 @@ def video(
         str | None,
         typer.Option(
             autocompletion=_complete_codec,
-            help="x264, x265, av1, vp9, ffv1 or prores; by default x264 for 8 bits, x265 for more.",
+            help="x264, x265, av1, vp9, ffv1 or prores; by default x264 for 8 bits, x265 for more. "
+            "In hardware: h264_nvenc, hevc_qsv, h264_amf and the like.",
         ),
     ] = None,
     crf: Annotated[

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import av
 
 from bnnup.errors import MediaError
+from bnnup.video.packed import planar_form
 from bnnup.video.planes import PlaneFormat, read_pix_fmt
 
 SPEEDS = (
@@ -39,6 +40,8 @@ class Codec:
     memory: float = 250  # bytes for each pixel of a frame, in 8 bits, as measured
     captions: bool = False  # whether it writes those that lie within frames
     widens: bool = False  # whether films are converted to a format that holds more than theirs
+    quality: tuple[str, ...] = ("crf",)  # the options that ``crf`` goes to
+    needs: str = ""  # what the machine must have, of encoders in hardware
     forms: tuple[str, ...] = ()  # of numbered pictures: grey and colour in 8 bits, then in 16
 
     @property
@@ -48,9 +51,16 @@ class Codec:
 
     def formats(self) -> list[str]:
         """Pixel formats that it encodes and that films may have."""
-        formats = av.Codec(self.encoder, "w").video_formats or []
-        names = [entry.name for entry in formats]
-        return [name for name in names if read_pix_fmt(name) and "yuvj" not in name]
+        names = (planar_form(name) for name in self._own_formats())
+        return [name for name in dict.fromkeys(names) if read_pix_fmt(name) and "yuvj" not in name]
+
+    def _own_formats(self) -> list[str]:
+        return [entry.name for entry in av.Codec(self.encoder, "w").video_formats or []]
+
+    def takes(self, pix_fmt: str) -> str:
+        """The form in which it takes a pixel format of ``formats``."""
+        own = self._own_formats()
+        return pix_fmt if pix_fmt in own else next(n for n in own if planar_form(n) == pix_fmt)
 
     def form_of(self, form: PlaneFormat, *, deep: bool) -> str:
         """The format of numbered pictures, in 16 bits if they are to be ``deep``."""
@@ -156,6 +166,70 @@ CODECS = {
         memory=65,
     ),
 }
+
+
+def _nvenc(name: str, crf: float, containers: tuple[str, ...]) -> Codec:
+    return Codec(
+        f"{name}_nvenc",
+        containers,
+        crf=crf,
+        crfs=(1, 51),
+        quality=("cq",),
+        preset=("preset", "p5"),
+        presets=tuple(f"p{number}" for number in range(1, 8)),
+        options=(("rc", "vbr"), ("b", "0")),
+        whole_chroma=True,
+        captions=name != "av1",
+        memory=60,
+        needs="an NVIDIA GPU with an encoder, and its driver",
+    )
+
+
+def _qsv(name: str, crf: float, containers: tuple[str, ...]) -> Codec:
+    return Codec(
+        f"{name}_qsv",
+        containers,
+        crf=crf,
+        crfs=(1, 51),
+        quality=("global_quality",),
+        preset=("preset", "medium"),
+        presets=SPEEDS[2:9],
+        whole_chroma=True,
+        memory=60,
+        needs="an Intel GPU, and its oneVPL or Media SDK runtime",
+    )
+
+
+def _amf(name: str, crf: float, containers: tuple[str, ...]) -> Codec:
+    return Codec(
+        f"{name}_amf",
+        containers,
+        crf=crf,
+        crfs=(0, 51),
+        quality=("qp_i", "qp_p"),
+        preset=("quality", "balanced"),
+        presets=("speed", "balanced", "quality"),
+        options=(("rc", "cqp"),),
+        whole_chroma=True,
+        memory=60,
+        needs="an AMD GPU, and its AMF runtime",
+    )
+
+
+# Encoders in hardware. Whether they work here, only trying them tells.
+IN_HARDWARE = {
+    codec.encoder: codec
+    for codec in (
+        _nvenc("h264", 20, CODECS["x264"].containers),
+        _nvenc("hevc", 22, CODECS["x265"].containers),
+        _nvenc("av1", 28, (".mkv", ".mp4")),
+        _qsv("h264", 20, CODECS["x264"].containers),
+        _qsv("hevc", 22, CODECS["x265"].containers),
+        _qsv("av1", 28, (".mkv", ".mp4")),
+        _amf("h264", 20, CODECS["x264"].containers),
+        _amf("hevc", 22, CODECS["x265"].containers),
+    )
+}
 # What makes numbered pictures, by their ending: each packet is a file.
 PICTURES = {
     ".png": Codec(
@@ -193,10 +267,14 @@ HARDWARE = ("_amf", "_nvenc", "_qsv", "_v4l2m2m", "_vaapi", "_videotoolbox")  # 
 def codec_named(name: str) -> Codec:
     """MediaError if there is none."""
     name = ALIASES.get(name.lower(), name.lower())
+    if name in IN_HARDWARE and name in av.codecs_available:
+        return IN_HARDWARE[name]
     if name.endswith(HARDWARE):
+        known = (known for known in IN_HARDWARE if known in av.codecs_available)
         raise MediaError(
-            f"{name} encodes in hardware, which takes frames through a pipe to an ffmpeg that has "
-            f"it; of these codecs, films are made here: {', '.join(CODECS)}"
+            f"{name} is none of the encoders in hardware that films can be made with here "
+            f"({', '.join(known) or 'there are none'}); it can take frames through a pipe to an "
+            f"ffmpeg that has it. Other codecs: {', '.join(CODECS)}"
         )
     if name not in CODECS:
         raise MediaError(f"no codec {name!r}; known: {', '.join(CODECS)}")

@@ -1,5 +1,7 @@
 """How the enlarged film is encoded: which codec, with which options and tags."""
 
+from __future__ import annotations
+
 import os
 import struct
 from collections.abc import Iterator
@@ -10,7 +12,10 @@ from fractions import Fraction
 import av
 import av.logging
 from av.codec.context import Flags
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
 from bnnup.system.cpu import has_avx512
@@ -74,12 +79,26 @@ class FilmEncoding:
                 context.open()
             except av.FFmpegError as error:
                 why = ", ".join(words.strip(" .\n") for _, _, words in said) or error.strerror
+                if self.codec.needs:
+                    raise MediaError(
+                        f"{self.codec.encoder} does not work here: {why}; it needs "
+                        f"{self.codec.needs}",
+                        hint="codec",
+                    ) from error
                 raise MediaError(
                     f"{self.codec.encoder} takes no {self.width}×{self.height} {self.pix_fmt} "
                     f"with these options: {why}",
                     hint="encoding",
                 ) from error
         return context
+
+
+def encode(context: VideoCodecContext, frame: VideoFrame | None) -> list[Packet[VideoStream]]:
+    """What an encoder gives back for a frame, or for the end. MediaError if it fails."""
+    try:
+        return context.encode(frame)
+    except av.FFmpegError as error:
+        raise MediaError(f"{context.name} failed: {error.strerror}", hint="encoding") from error
 
 
 @contextmanager
@@ -101,7 +120,7 @@ def choose_options(
     codec.check(crf, preset)
     options = dict(codec.options)
     if codec.crf is not None:
-        options["crf"] = f"{codec.crf if crf is None else crf:g}"
+        options |= dict.fromkeys(codec.quality, f"{codec.crf if crf is None else crf:g}")
     if codec.preset is not None:
         options[codec.preset[0]] = preset or codec.preset[1]
     if colors.location is not None:

@@ -240,7 +240,7 @@ def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> F
         codec=codec,
         width=width,
         height=height,
-        pix_fmt=film.pix_fmt,
+        pix_fmt=codec.takes(film.pix_fmt),
         rate=film.rate,
         aspect=aspect if film.aspect is not None or aspect != 1 else None,
         colors=colors,

@@ -53,6 +53,11 @@ PACKINGS = {
 }
 
 
+def planar_form(name: str) -> str:
+    """The same format in three planes, of one in two; others are left as they are."""
+    return PACKINGS[name].planar if name in PACKINGS else name
+
+
 def packing_named(name: str) -> Packing | None:
     """None if chroma is not packed; "p010" is "p010le"."""
     return PACKINGS.get(name) or PACKINGS.get(f"{name}le")

@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
-import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from bnnup.errors import MediaError
 from bnnup.system.stages import Clock, ahead
 from bnnup.upscale.upscaler import Upscaler
-from bnnup.video.encoding import FilmEncoding
+from bnnup.video.encoding import FilmEncoding, encode
 from bnnup.video.film import Film, read_frames
 from bnnup.video.frame_upscaler import FrameUpscaler
 from bnnup.video.frames import fill, from_planes, side_data, to_planes
+from bnnup.video.packed import PACKINGS
 from bnnup.video.planes import Plane
 from bnnup.video.read import BadPackets, Cut
 from bnnup.video.rgb import ToRgb
@@ -183,6 +182,9 @@ class Transcoder:
             picture = carrier
         if self._to_rgb is not None:
             picture = self._to_rgb(picture)
+        elif self._encoding.pix_fmt in PACKINGS:
+            packed = PACKINGS[self._encoding.pix_fmt].pack(to_planes(picture, self._film.form))
+            picture = from_planes(packed, self._encoding.pix_fmt)
         picture.pict_type = 0  # the encoder chooses key frames itself
         return picture
 
@@ -216,13 +218,7 @@ class Transcoder:
         ``shown`` says when and how long the frames in the encoder are shown, by number.
         """
         with self._clocks["encode"].running():
-            try:
-                packets = context.encode(frame)
-            except av.FFmpegError as error:
-                raise MediaError(
-                    f"{context.name} failed: {error.strerror}", hint="encoding"
-                ) from error
-            for packet in packets:
+            for packet in encode(context, frame):
                 if packet.pts is not None:
                     pts, duration = shown.pop(packet.pts)
                     segment.write(Chunk(pts, None, duration, packet.is_keyframe, bytes(packet)))

@@ -16,7 +16,7 @@ from av.stream import Stream
 from bnnup.errors import MediaError
 from bnnup.video.claims import Claims
 from bnnup.video.convert import find_form
-from bnnup.video.encoding import FilmEncoding
+from bnnup.video.encoding import FilmEncoding, encode
 from bnnup.video.film import Film, probe
 from bnnup.video.frames import from_planes
 from bnnup.video.mux import (
@@ -28,6 +28,7 @@ from bnnup.video.mux import (
     is_remade,
     muxer,
 )
+from bnnup.video.packed import PACKINGS
 from bnnup.video.read import Cut, open_film
 from bnnup.video.segments import Chunk
 from bnnup.video.survey import Survey, survey
@@ -186,10 +187,11 @@ def _grey_chunks(trial: Muxer, film: Film, encoding: FilmEncoding) -> Iterator[C
     planes = [np.full(shape, 1 << film.form.bits - 1, film.form.dtype) for shape in shapes]
     packets = []
     for number in range(PICTURES):
-        frame = from_planes(planes, encoding.pix_fmt)
+        packing = PACKINGS.get(encoding.pix_fmt)
+        frame = from_planes(packing.pack(planes) if packing else planes, encoding.pix_fmt)
         frame.pts, frame.time_base = number, context.time_base
-        packets += context.encode(frame)
-    packets += context.encode(None)
+        packets += encode(context, frame)
+    packets += encode(context, None)
     for number, packet in enumerate(packets):
         pts = begin + film.step * (packet.pts or 0)
         dts = begin + film.step * (number - PICTURES)
