@@ -1,5 +1,6 @@
 """What stands against a film shows before any work, and containers keep what they are given."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
+from conftest import Run  # noqa: E402
 from films import ffmpeg, ffprobe, needs_ffmpeg, source  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
@@ -137,6 +139,50 @@ def test_a_stream_that_begins_in_mid_film_costs_a_warning(
     result = enlarge_video(upscaler, before, after)
     assert "a stream that begins in mid-film is missing" in result.warnings
     assert result.progress.frames == 200
+
+
+def test_how_far_streams_are_looked_for(run: Run, tiny: Path, tmp_path: Path) -> None:
+    """Sound that begins after seven seconds, as in recordings whose beginning is of another
+    programme."""
+    before, after = tmp_path / "in.ts", tmp_path / "out.mkv"
+    parts = []
+    for number, sound in enumerate(("", "-f lavfi -i sine=d=1 -c:a mp2")):
+        film = f"-f lavfi -i testsrc2=s=64x36:r=10:d={7 - 6 * number} {sound}"
+        ffmpeg(f"{film} -c:v libx264 -bf 0 -output_ts_offset {7 * number} {tmp_path}/{number}.ts")
+        parts.append((tmp_path / f"{number}.ts").read_bytes())
+    before.write_bytes(b"".join(parts))
+    done = run("video", before, "-o", after, "-m", tiny)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "--probe 00:10:00" in done.err
+    done = run("video", before, "-o", after, "-m", tiny, "--probe", "0:30")
+    assert (done.code, "warning" in done.err) == (0, False)
+    sound = ffprobe(after, "-select_streams", "a", "-show_packets")["packets"]
+    assert 6.9 < float(sound[0]["pts_time"]) < 7.1
+    assert len(sound) == len(
+        ffprobe(tmp_path / "1.ts", "-select_streams", "a", "-show_packets")["packets"]
+    )
+
+
+def test_what_will_be_lost_is_told_before_the_work(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again in the end, when the beginning may have scrolled away."""
+    before, after = tmp_path / "in.mkv", tmp_path / "out.ts"
+    ffmpeg(f"{source()} {SOUND} -c:v libx264 -c:a flac {before}")
+    command = ("video", before, "-o", after, "-m", tiny, "--drop-misfits")
+
+    def fail(*_: object) -> None:
+        raise MediaError("no work")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(enlarge, "make_segments", fail)
+        early = run(*command)
+        lines = [json.loads(line) for line in run(*command, "--json").out.splitlines()]
+    assert re.search("^warning: left out: .*flac", early.err)
+    assert "flac" in lines[0]["warnings"][0]
+    done = run(*command)
+    assert done.err.count("warning: left out") == 2
+    assert done.err.rindex("warning:") < done.err.index("frames a second")
 
 
 def test_work_goes_on_when_only_other_streams_change(

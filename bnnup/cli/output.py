@@ -31,6 +31,8 @@ HINTS = {
     "aspect": "use --codec x264 or x265, an .mp4 output, or --scale-to for square pixels",
     "parts": "choose them with --start and --duration",
     "audio_codec": "choose another --audio-codec, like aac, opus or flac",
+    "probe": "look farther into the film for them with --probe 00:10:00, or leave them out with "
+    "--drop-misfits",
     "drop_misfits": "leave them out with --drop-misfits, or convert audio with --audio-codec",
     "frames": "choose a smaller size with --fit, or another --codec: ffv1 needs the least",
     "dolby": "take the film without it all the same with --drop-misfits",

@@ -167,6 +167,15 @@ def video(
         bool,
         typer.Option("--drop-misfits", help="Leave out streams that the container cannot hold."),
     ] = False,
+    probe: Annotated[
+        float | None,
+        typer.Option(
+            parser=_read_time,
+            metavar="TIME",
+            help="How far into the film to look for its streams, such as 00:10:00; by default, "
+            "5 seconds.",
+        ),
+    ] = None,
     include: Include = None,
     exclude: Exclude = None,
     memory: Memory = 400,
@@ -202,7 +211,7 @@ def video(
         raise typer.BadParameter("give one of --deinterlace, --bob and --detelecine")
     size, scale = _read_film_size(factor, width, height, fit, scale_to)
     options = Options(
-        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob, rate, detelecine),
+        cut=Cut(start or 0.0, duration, deinterlace or bob, pix_fmt, bob, rate, detelecine, probe),
         codec=codec,
         crf=crf,
         preset=preset,
@@ -325,7 +334,7 @@ def _enlarge(batch: "FilmBatch", tasks: "Sequence[FilmTask]", *, as_json: bool) 
             _telling_what_is_kept(task),
             _reporting(task.source, as_json=as_json) as report,
         ):
-            outcome = batch.enlarge(task, report)
+            outcome = batch.enlarge(task, report, partial(_warn_early, task, as_json=as_json))
         if len(tasks) == 1 and outcome.error is not None:
             raise outcome.error
         counts[outcome.status] += 1
@@ -334,6 +343,15 @@ def _enlarge(batch: "FilmBatch", tasks: "Sequence[FilmTask]", *, as_json: bool) 
         typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()), err=True)
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def _warn_early(task: "FilmTask", warnings: list[str], *, as_json: bool) -> None:
+    """Before hours of work, which may be in vain."""
+    if as_json and warnings:
+        typer.echo(json.dumps({"input": str(task.source), "warnings": warnings}))
+    elif not as_json:
+        for warning in warnings:
+            warn(warning)
 
 
 @contextmanager

@@ -58,8 +58,16 @@ class FilmBatch:
         self._force = force
         self._workers = workers
 
-    def enlarge(self, task: FilmTask, progress: Callable[[FilmProgress], None]) -> FilmOutcome:
-        """Does one task. Raises FullError, after which no other film has a place either."""
+    def enlarge(
+        self,
+        task: FilmTask,
+        progress: Callable[[FilmProgress], None],
+        tell: Callable[[list[str]], None] = lambda _: None,
+    ) -> FilmOutcome:
+        """Does one task; ``tell`` is that of ``enlarge_video``.
+
+        Raises FullError, after which no other film has a place either.
+        """
         source, target = task.source, task.target
         try:
             if task.problem:
@@ -76,6 +84,7 @@ class FilmBatch:
                 progress,
                 discard=self._force,
                 workers=self._workers,
+                tell=tell,
             )
         except FullError:
             raise

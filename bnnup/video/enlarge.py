@@ -93,14 +93,15 @@ def enlarge_video(
     *,
     discard: bool = False,
     workers: TranscoderFactory = in_this_process,
+    tell: Callable[[list[str]], None] = lambda _: None,
 ) -> FilmResult:
     """Enlarges the first video stream of ``source`` and copies everything else.
 
     ``target`` appears when it is complete, and replaces what was there; of numbered pictures,
     segment by segment. After any interruption, the same call resumes; one with other options
     is refused as long as there is unfinished work, unless ``discard`` throws that away.
-    ``workers`` do the work: those of this process, or a cluster's. Raises MediaError,
-    FullError or ClusterError.
+    ``workers`` do the work: those of this process, or a cluster's. ``tell`` is called with the
+    warnings that can be given before any work. Raises MediaError, FullError or ClusterError.
     """
     options = options or Options()
     keep_clock = target.suffix.lower() in TRANSPORT
@@ -116,6 +117,7 @@ def enlarge_video(
     with _explained(folder), folder.locked():
         folder.prepare(_describe(upscaler, film, options), discard=discard)
         with folder.tidied(), _output(target, film, encoding, cut, options, folder) as output:
+            tell(output.losses)
             with workers(upscaler, film, encoding, cut, folder, progress) as work:
                 make_segments(work.run, film, cut, folder)
             film.check_unchanged()
@@ -151,7 +153,7 @@ def _output(
             cut,
             drop=options.drop_misfits,
             sound=options.audio_codec,
-            unwanted=options.streams.unwanted(film.path),
+            unwanted=options.streams.unwanted(film),
         )
         yield FilmFile(scratch, target, film, encoding, cut, fit, folder)
 
@@ -292,7 +294,13 @@ def _describe(upscaler: Upscaler, film: Film, options: Options) -> dict[str, Any
         "backend": upscaler.backend.name.split(",")[0],  # kernels give the same bits
         # Not what concerns the other streams only.
         "options": dataclasses.asdict(
-            replace(options, drop_misfits=False, audio_codec=None, streams=StreamChoice())
+            replace(
+                options,
+                cut=replace(options.cut, reach=None),
+                drop_misfits=False,
+                audio_codec=None,
+                streams=StreamChoice(),
+            )
         ),
         "spans": [spans.LEAST, spans.MOST],
     }

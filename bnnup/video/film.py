@@ -106,6 +106,7 @@ class Film:
     tags: dict[int, str] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     identity: tuple[int, float, int] | None = None
+    reach: float | None = None  # of the cut
 
     @property
     def is_turned(self) -> bool:
@@ -138,7 +139,7 @@ class Film:
     def opened(self) -> Iterator[InputContainer]:
         """The film, open again. MediaError if it is no longer the same."""
         self.check_unchanged()
-        with open_film(self.path) as container:
+        with open_film(self.path, self.reach) as container:
             yield container
 
     @property
@@ -157,7 +158,7 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
 
     ``keep_clock`` has transport streams keep their times, too, which begin anywhere.
     """
-    with open_film(path) as container:
+    with open_film(path, cut.reach) as container:
         stream = find_video(container, path, threads=False)
         descriptions = describe(container)
         claims = Claims.read(stream, descriptions.get(stream.index, ""))
@@ -220,6 +221,7 @@ def probe(path: Path, cut: Cut, *, keep_clock: bool = False) -> Film:
             tags=_data_tags(descriptions),
             claims=claims.seen_in(first),
             identity=identity(path),
+            reach=cut.reach,
         )
 
 

@@ -51,19 +51,20 @@ class ContainerFit:
     others are converted to.
 
     ``notes`` are what larger pictures, their encoder or the container do not say again of what the
-    film says.
+    film says; ``flaws`` what a user should know of the streams that are copied.
     """
 
     left_out: dict[int, str] = field(default_factory=dict)
     converted: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    flaws: list[str] = field(default_factory=list)
 
     @property
     def words(self) -> list[str]:
         """What became of streams that did not fit, and of what the film says."""
         changed = [f"stream {index} was converted to {to}" for index, to in self.converted.items()]
         left_out = [f"left out: {reason}" for reason in self.left_out.values() if reason]
-        return changed + left_out + self.notes
+        return changed + left_out + self.notes + self.flaws
 
 
 class Muxer:
@@ -351,7 +352,7 @@ class FilmFile:
             output.write(self.folder.in_order, self.cut)
         self.film.check_unchanged()
         paths.move(self.scratch, self.target, token_hex(8))
-        return output.flaws
+        return [flaw for flaw in output.flaws if flaw not in self.fit.flaws]
 
 
 def is_remade(film: Film, stream: Stream) -> bool:

@@ -53,6 +53,7 @@ TELLING = ("h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "prores", 
 MOMENT = 1e-6  # seconds: moments that are nearer to each other are the same
 LISTS = {"concat", "dash", "hls", "imf", "webm_dash_manifest"}  # libav's names
 LIST_ENDINGS = (".concat", ".ffconcat", ".m3u", ".m3u8", ".mpd")
+ANY = (1 << 63) - 1  # bytes
 TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 
 
@@ -62,7 +63,8 @@ class Cut:
 
     ``bob`` makes a picture of each field where ``deinterlace`` makes one of both, and
     ``detelecine`` puts those of the same picture together. ``rate`` is in frames a second, of
-    numbered pictures, which have none.
+    numbered pictures, which have none. ``reach`` is how far into the film streams are looked
+    for, by default as far as libav does.
     """
 
     start: float = 0.0
@@ -72,6 +74,7 @@ class Cut:
     bob: bool = False
     rate: Fraction | None = None
     detelecine: bool = False
+    reach: float | None = None
 
     @property
     def keeps_fields(self) -> bool:
@@ -98,11 +101,16 @@ def _whole_formats() -> str:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[InputContainer]:
-    """The film, open; what libav says of a file that it cannot read is a MediaError."""
+def open_film(path: Path, reach: float | None = None) -> Iterator[InputContainer]:
+    """The film, open; what libav says of a file that it cannot read is a MediaError.
+
+    ``reach`` is that of ``Cut``.
+    """
     # Playlists may name files, but not addresses in the network. genpts: AVI has
-    # decoding times only.
-    options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts"}
+    # decoding times only. scan_all_pmts: transport streams name some of theirs later.
+    options = {"protocol_whitelist": "file,crypto,data", "fflags": "+genpts", "scan_all_pmts": "1"}
+    if reach is not None:
+        options |= {"analyzeduration": str(round(reach * av.time_base)), "probesize": str(ANY)}
     form = None
     if path.suffix.lower() not in LIST_ENDINGS:
         # Or a list that is called .mp4 would have any film beside it read.

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from av.stream import Stream
 
 from bnnup.errors import MediaError
-from bnnup.video.read import open_film
+from bnnup.video.film import Film
 
 # ISO 639: the codes of a language with several, which files use side by side.
 LANGUAGES = """
@@ -31,12 +30,12 @@ class StreamChoice:
     audio: tuple[str, ...] | None = None
     subtitles: tuple[str, ...] | None = None
 
-    def unwanted(self, path: Path) -> set[int]:
+    def unwanted(self, film: Film) -> set[int]:
         """Numbers of the streams to leave out. MediaError if none is as wanted."""
-        with open_film(path) as film:
+        with film.opened() as source:
             return {
-                *_others("audio", film.streams.audio, self.audio),
-                *_others("subtitles", film.streams.subtitles, self.subtitles),
+                *_others("audio", source.streams.audio, self.audio),
+                *_others("subtitles", source.streams.subtitles, self.subtitles),
             }
 
 

@@ -8,6 +8,7 @@ stream and lose what it is.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -70,7 +71,10 @@ def try_container(
         fit.converted |= forms
         left = {index: why for index, why in misfits.items() if index not in forms}
         if left and not drop:
-            raise MediaError("; ".join(left.values()) + _instead(path, film), hint="drop_misfits")
+            why = "; ".join(left.values()) + _instead(path, film)
+            if _any_unknown(film, left):
+                raise MediaError(why, hint="probe")
+            raise MediaError(why, hint="drop_misfits")
         for index in left:
             fit.converted.pop(index, None)
         fit.left_out |= left
@@ -133,6 +137,15 @@ def _unsaid(
         yield f"{encoding.codec.encoder} cannot carry HDR mastering metadata"
 
 
+def _any_unknown(film: Film, streams: Iterable[int]) -> bool:
+    """Whether one begins so late that nothing is known of it but its codec."""
+    with film.opened() as source:
+        contexts: list[Any] = [source.streams[i].codec_context for i in streams]
+    return any(
+        context and context.type == "audio" and not context.sample_rate for context in contexts
+    )
+
+
 def _forms(path: Path, film: Film, sound: str | None, misfits: Iterable[int]) -> dict[int, str]:
     """The codecs that misfits can be converted to, of those for which there is one."""
     with film.opened() as source, av.open(f"file:{path}", "w") as target:
@@ -158,6 +171,7 @@ def _misfits(
     try:
         with muxer(path, film, encoding, cut, fit) as trial:
             trial.write_chunks(_grey_chunks(trial, film, encoding), cut)
+        fit.flaws = trial.flaws
     except MisfitError as error:
         with film.opened() as source:
             return {error.index: _sentence(source.streams[error.index], name, str(error))}
