@@ -484,6 +484,34 @@ def test_memory_that_is_missing_is_told_with_numbers_before_any_work(
     assert list(tmp_path.iterdir()) == [before]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="its memory is measured in another way")
+@pytest.mark.parametrize("codec", ["x264", "x265", "vp9"])
+def test_the_estimate_of_memory_holds_for_small_pictures(codec: str, tmp_path: Path) -> None:
+    before = tmp_path / "in.mkv"
+    ffmpeg(f"{source('64x36', 3)} -pix_fmt yuv420p -c:v ffv1 {before}")
+    code = f"""
+from pathlib import Path
+from bnnup.video.enlarge import Options, choose_encoding
+from bnnup.video.estimate import estimate
+from bnnup.video.film import probe, read_frames
+from bnnup.video.read import BadPackets, Cut
+def peak():
+    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+film = probe(Path({str(before)!r}), Cut())
+encoding = choose_encoding(film, 2, Path("x.mkv"), Options(codec={codec!r}))
+begun, context = peak(), encoding.open()
+for number, frame in enumerate(read_frames(film, Cut(), BadPackets())):
+    larger = frame.reformat(encoding.width, encoding.height)
+    larger.pts, larger.time_base = number, context.time_base
+    context.encode(larger)
+context.encode(None)
+print(peak() - begun, estimate(film, encoding, 2, 0))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
+    taken, estimated = map(int, done.stdout.split())
+    assert taken < estimated < 4 * taken
+
+
 @pytest.mark.parametrize("codec", ["av1_vaapi", "hevc_videotoolbox", "h264_nvenc"])
 def test_encoders_in_hardware_that_libav_lacks_can_have_a_pipe(
     codec: str, monkeypatch: pytest.MonkeyPatch

@@ -37,7 +37,8 @@ class Codec:
     params: str | None = None
     keeps_aspect: bool = False  # whether its stream tells the shape of pixels
     whole_chroma: bool = False  # whether sides are whole numbers of chroma samples
-    memory: float = 250  # bytes for each pixel of a frame, in 8 bits, as measured
+    memory: float = 250  # bytes for each pixel of a frame, in 8 bits, as measured …
+    base: int = 5  # … and megabytes besides, however small pictures are
     captions: bool = False  # whether it writes those that lie within frames
     widens: bool = False  # whether films are converted to a format that holds more than theirs
     quality: tuple[str, ...] = ("crf",)  # the options that ``crf`` goes to
@@ -119,6 +120,7 @@ CODECS = {
         preset=("preset", "medium"),
         presets=SPEEDS,
         params="x264-params",
+        base=45,
         keeps_aspect=True,
         whole_chroma=True,
         captions=True,
@@ -132,6 +134,7 @@ CODECS = {
         presets=SPEEDS,
         options=(("a53cc", "1"),),
         params="x265-params",
+        base=120,
         keeps_aspect=True,
         whole_chroma=True,
         captions=True,
@@ -144,6 +147,7 @@ CODECS = {
         preset=("preset", "8"),
         presets=tuple(map(str, range(14))),
         params="svtav1-params",
+        base=130,
     ),
     "vp9": Codec(
         "libvpx-vp9",
@@ -153,6 +157,7 @@ CODECS = {
         preset=("cpu-used", "3"),
         presets=tuple(map(str, range(-8, 9))),
         memory=160,
+        base=50,
         options=(("b", "0"), ("row-mt", "1")),
     ),
     "ffv1": Codec("ffv1", (".mkv",), options=(("level", "3"), ("slicecrc", "1")), memory=45),
@@ -181,6 +186,7 @@ def _nvenc(name: str, crf: float, containers: tuple[str, ...]) -> Codec:
         whole_chroma=True,
         captions=name != "av1",
         memory=60,
+        base=100,
         needs="an NVIDIA GPU with an encoder, and its driver",
     )
 
@@ -196,6 +202,7 @@ def _qsv(name: str, crf: float, containers: tuple[str, ...]) -> Codec:
         presets=SPEEDS[2:9],
         whole_chroma=True,
         memory=60,
+        base=100,
         needs="an Intel GPU, and its oneVPL or Media SDK runtime",
     )
 
@@ -212,6 +219,7 @@ def _amf(name: str, crf: float, containers: tuple[str, ...]) -> Codec:
         options=(("rc", "cqp"),),
         whole_chroma=True,
         memory=60,
+        base=100,
         needs="an AMD GPU, and its AMF runtime",
     )
 
@@ -240,7 +248,7 @@ PICTURES = {
         options=(("pred", "paeth"),),
         forms=("gray", "rgb24", "gray16be", "rgb48be"),
         keeps_aspect=True,
-        memory=60,
+        memory=115,
     ),
     ".tif": Codec(
         "tiff",
@@ -249,7 +257,7 @@ PICTURES = {
         presets=("lzw", "deflate", "packbits", "raw"),
         forms=("gray", "rgb24", "gray16le", "rgb48le"),
         keeps_aspect=True,
-        memory=60,
+        memory=155,
     ),
 }
 PICTURES[".tiff"] = PICTURES[".tif"]

@@ -15,7 +15,8 @@ def estimate(film: Film, encoding: FilmEncoding, scale: int, memory: int) -> int
     shapes = film.form.shapes(film.height, film.width)
     small = sum(rows * columns for rows, columns in shapes) * film.form.dtype.itemsize
     area = encoding.width * encoding.height
-    encoder = round(area * encoding.codec.memory * film.form.dtype.itemsize)
+    codec = encoding.codec
+    encoder = codec.base * 1_000_000 + round(area * codec.memory * film.form.dtype.itemsize)
     frames = SMALL * small + LARGE * max(small * scale**2, area * small // film.area)
     return frames + FLOATS * film.area + memory + encoder
 
