@@ -70,6 +70,11 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
+def has_left(error: OSError) -> bool:
+    """Whether a write failed as whoever read the other end of a pipe has gone."""
+    return error.errno == (errno.EINVAL if os.name == "nt" else errno.EPIPE)
+
+
 def reason(error: BaseException) -> str:
     """What went wrong, in one line, without the path, which the message names anyway."""
     text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

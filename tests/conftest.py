@@ -31,6 +31,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 
+# Ends a process with no chance to tidy up, as any signal sent from outside does on Windows.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+KILLED, ABORTED = (KILL, 3) if os.name == "nt" else (-KILL, -signal.SIGABRT)  # exit codes
+
 
 @pytest.fixture
 def data() -> Path:
@@ -120,6 +124,17 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny(model_files: Path) -> Path:
     return model_files / "tiny-x2.safetensors"
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> None:
+    """Skips where links cannot be made, which not every user may on Windows."""
+    link = tmp_path / "link"
+    try:
+        link.symlink_to(tmp_path)
+        link.unlink()
+    except OSError as error:
+        pytest.skip(f"no links here: {error.strerror}")
 
 
 @pytest.fixture

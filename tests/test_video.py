@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
 
 from av.sidedata.sidedata import Type as SideData  # noqa: E402
-from conftest import Run  # noqa: E402
+from conftest import KILL, KILLED, Run  # noqa: E402
 from films import (  # noqa: E402
     Interrupter,
     ffmpeg,
@@ -602,22 +601,22 @@ def bnnup(model_files: Path, *arguments: object) -> list[str]:
     return [sys.executable, "-P", "-m", "bnnup", "video", "-m", model, *map(str, arguments)]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [KILL, signal.SIGINT])
 def test_killed_work_is_continued(how: signal.Signals, model_files: Path, tmp_path: Path) -> None:
     """A signal in frame 350 of 400, when one segment of 250, to the next key frame, is whole."""
     before, after = tmp_path / "in.mkv", tmp_path / "out.mkv"
     ffmpeg(f"{source('96x64', 16)} -c:v libx264 -preset ultrafast {before}")
     command = bnnup(model_files, before, "-o", after, "--preset", "ultrafast")
+    end = f"os.kill(os.getpid(), {int(KILL)})" if how == KILL else "signal.raise_signal(2)"
     code = f"""
-import os, sys
+import os, signal
 from bnnup.cli import main
 from bnnup.video import transcode
 tell = transcode.Transcoder._tell
 def tell_and_signal(work, *details):
     tell(work, *details)
     if work.state.frames == 350:
-        os.kill(os.getpid(), {int(how)})
+        {end}
 transcode.Transcoder._tell = tell_and_signal
 main()
 """
@@ -627,7 +626,7 @@ main()
         text=True,
         timeout=300,
     )
-    assert killed.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert killed.returncode == (KILLED if how == KILL else 130)
     assert "Traceback" not in killed.stderr
     assert ("the same command goes on" in killed.stderr) == (how == signal.SIGINT)
     assert not after.exists()

@@ -8,9 +8,11 @@ import warnings
 from pathlib import Path, PureWindowsPath
 
 import pytest
+from conftest import Run
 
+from bnnup import cli
 from bnnup.errors import MediaError
-from bnnup.system import cpu, files
+from bnnup.system import cpu, files, paths
 from bnnup.system.files import check_writable, is_name_on_windows, writing
 
 NAMES = ["con.png", "NUL", "aux .tif", "com1.jpg", "LPT².png", "CONIN$", "prn.tar.gz"]
@@ -33,7 +35,9 @@ def test_names_that_windows_cannot_write(name: str) -> None:
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WINDOWS", True)
+    for module in cli, files, paths:
+        monkeypatch.setattr(module, "WINDOWS", True)
+    monkeypatch.setattr(paths, "SLASHES", ("/", "\\"))
     monkeypatch.setattr(files, "PAUSE", 0.001)
 
 
@@ -47,6 +51,68 @@ def test_a_result_with_a_devices_name_is_refused_there(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="it is a name elsewhere")
 def test_elsewhere_it_is_a_name_like_others(tmp_path: Path) -> None:
     check_writable(tmp_path / "nul.png", force=False)
+
+
+@pytest.mark.usefixtures("windows")
+def test_names_are_as_long_as_windows_counts(tmp_path: Path) -> None:
+    check_writable(tmp_path / ("日" * 85 + ".png"), force=False)  # 259 bytes
+    with pytest.raises(MediaError, match="too long"):
+        check_writable(tmp_path / ("a" * 252 + ".png"), force=False)
+    with pytest.raises(MediaError, match="too long"):
+        check_writable(tmp_path / ("😀" * 126 + ".png"), force=False)
+
+
+@pytest.mark.usefixtures("windows")
+def test_what_is_read_only_is_known_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != path)
+    with pytest.raises(MediaError, match="read-only"):
+        check_writable(path, force=True)
+
+
+@pytest.mark.usefixtures("windows")
+def test_drives_are_no_protocols() -> None:
+    assert paths.to_path("C://pictures/a.png") == Path("C://pictures/a.png")
+    assert paths.to_path("file:///C:/pictures/a.png") == Path("C:/pictures/a.png")
+
+
+@pytest.mark.usefixtures("windows")
+def test_backslashes_part_folders(run: Run, folder: Path, bicubic: Path) -> None:
+    photo = folder / "photo.jpg"
+    album = folder / "album"
+    for place in album / "raw", album / "good":
+        place.mkdir(parents=True)
+        (place / "photo.jpg").write_bytes(photo.read_bytes())
+    big = folder / "big"
+    done = run("upscale", album, "-m", bicubic, "-o", big, "--exclude", "raw\\*")
+    assert done.code == 0, done.err
+    assert [file.relative_to(big).as_posix() for file in big.rglob("*.jpg")] == ["good/photo.jpg"]
+    named = f"{folder}{os.sep}new\\"
+    assert run("upscale", photo, "-m", bicubic, "-o", named).code == 0
+    assert (Path(named) / "photo.jpg").is_file()
+
+
+@pytest.mark.usefixtures("windows")
+def test_patterns_are_names_but_those_of_options(
+    run: Run, folder: Path, bicubic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, shells hand them to programs as they are."""
+    monkeypatch.chdir(folder)
+    photo = (folder / "photo.jpg").read_bytes()
+    Path("photo[1].jpg").write_bytes(photo)
+    Path("photo1.jpg").write_bytes(photo)
+    many = run("upscale", "photo*.jpg", "-m", bicubic, "-o", "many/")
+    assert many.code == 0, many.err
+    assert sorted(os.listdir("many")) == ["photo.jpg", "photo1.jpg", "photo[1].jpg"]
+    one = run("upscale", "photo[1].jpg", "-m", bicubic)
+    assert one.code == 0, one.err
+    assert Path("photo[1]_x2.jpg").is_file()
+    part = run("upscale", "many", "-m", bicubic, "-o", "part", "--include", "photo?.jpg")
+    assert part.code == 0, part.err
+    assert sorted(name for name in os.listdir("part") if name[0] != ".") == ["photo1.jpg"]
 
 
 class Held:

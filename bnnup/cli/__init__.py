@@ -29,9 +29,11 @@ from bnnup.cli import (
     video,
     web,
 )
+from bnnup.cli.inputs import expanded
 from bnnup.cli.output import print_everywhere, printable, with_hint
 from bnnup.errors import BnnupError, reason
 
+WINDOWS = os.name == "nt"
 INTERRUPTED = 130  # exit code after Ctrl-C
 
 app = typer.Typer(
@@ -98,8 +100,8 @@ def _end_tidily_by_signals() -> None:
     def end(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
-    for name in "SIGTERM", "SIGHUP":
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for name in "SIGTERM", "SIGHUP", "SIGBREAK":  # the last is Windows', for a closed console
+        number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
 
@@ -147,7 +149,7 @@ def main() -> None:
     if not (debug or sys.warnoptions):
         _hush_libraries()
     try:
-        app()
+        app(expanded(sys.argv[1:]) if WINDOWS else sys.argv[1:])
     except BnnupError as error:
         if debug:
             raise

@@ -4,6 +4,8 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import glob
+from os.path import expanduser, splitdrive
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from bnnup.folders.tasks import Stream
 
 PANEL = "Folders"
+PATTERNS = "--include", "--exclude"  # options that take patterns themselves
 
 Include = Annotated[
     list[str] | None,
@@ -29,6 +32,22 @@ Exclude = Annotated[
         metavar="GLOB", help='Skip files that match, such as "raw/*".', rich_help_panel=PANEL
     ),
 ]
+
+
+def expanded(arguments: list[str]) -> list[str]:
+    """Names for patterns like *.jpg, and for ~, which Windows' shells leave to programs.
+
+    What is no pattern stays as it is, as do those of options and what matches nothing.
+    """
+    names: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        found: list[str] = []
+        if before not in PATTERNS and {"*", "?"} & {*splitdrive(argument)[1]}:
+            found = sorted(glob(argument.replace("[", "[[]")))  # which is part of a name there
+        if argument.startswith(("~/", "~\\")):
+            found = [expanduser(argument)]
+        names += found or [argument]
+    return names
 
 
 def find(source: str, cluster: str | None) -> "Path | Stream":

@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 from bnnup.errors import FullError, MediaError
 from bnnup.folders.settings import Machine, Settings
@@ -14,6 +15,7 @@ from bnnup.folders.tasks import Stream, Task
 from bnnup.folders.work import Work
 from bnnup.folders.writer import remove_rest
 from bnnup.system import paths
+from bnnup.system.stages import PATIENCE
 
 NOTE = "an earlier run ended at it, so it was done last, in a process of its own"
 
@@ -34,7 +36,7 @@ def run_apart(task: Task, settings: Settings, machine: Machine, *, force: bool) 
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
-        told, _ = process.communicate(sent)
+        told = _answer(process, sent)
         outcome = pickle.loads(told) if process.returncode == 0 else _death(task, process)
     finally:
         process.kill()
@@ -46,6 +48,14 @@ def run_apart(task: Task, settings: Settings, machine: Machine, *, force: bool) 
     assert isinstance(outcome, Work)
     outcome.notes += (NOTE,)
     return outcome
+
+
+def _answer(process: subprocess.Popen[bytes], sent: bytes) -> bytes:
+    rest: bytes | None = sent
+    while True:  # on Windows, Ctrl-C is not heard while this waits
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(rest, PATIENCE)[0]
+        rest = None  # which is on its way
 
 
 def _death(task: Task, process: subprocess.Popen[bytes]) -> Work:

@@ -48,7 +48,7 @@ def folder_named(output: str | None) -> Path | None:
     path = paths.to_path(output)
     if paths.is_folder(path):
         return path
-    if not output.endswith("/"):
+    if not output.endswith(paths.SLASHES):
         return None
     path.mkdir(parents=True, exist_ok=True)
     return path

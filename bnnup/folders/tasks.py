@@ -185,7 +185,6 @@ class _Wanted:
 
 
 def _matches(path: PurePosixPath, patterns: Sequence[str]) -> bool:
-    names = path.as_posix(), path.name
-    return any(
-        fnmatchcase(name.casefold(), pattern.casefold()) for name in names for pattern in patterns
-    )
+    names = path.as_posix().casefold(), path.name.casefold()
+    wanted = [paths.with_slashes(pattern).casefold() for pattern in patterns]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in wanted)

@@ -15,7 +15,7 @@ from bnnup.errors import MediaError, reason
 from bnnup.system import paths
 
 WINDOWS = os.name == "nt"
-LONGEST_NAME = 255  # bytes, on the file systems that there are
+LONGEST_NAME = 255  # bytes, or on Windows units of UTF-16, on the file systems that there are
 TRIES, PAUSE = 20, 0.05  # seconds
 # What Windows takes for a device, whatever ending follows, and the signs that no name there has.
 DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
@@ -37,14 +37,23 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
         if token:
             temporary.unlink(missing_ok=True)
         yield temporary
-        _move(temporary, path)
+        _replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _move(file: Path, path: Path) -> None:
-    """Over ``path``, which on Windows must wait until nobody has it open.
+def move(file: Path, path: Path, token: str) -> None:
+    """A local file to ``path``, on the same file system or elsewhere, which appears whole."""
+    if paths.is_local(path):
+        _replace(file, path)
+    else:
+        paths.upload(str(file), path, token)
+        file.unlink()
+
+
+def _replace(file: Path, path: Path) -> None:
+    """Moves over ``path``, which on Windows must wait until nobody has it open.
 
     Virus scanners and indexers look into each new file for a moment.
     """
@@ -77,13 +86,15 @@ def check_writable(path: Path, *, force: bool) -> None:
         path = _followed(path)
     if paths.exists(path) and not force:
         raise MediaError(f"{path} exists", hint="force or output")
+    if WINDOWS and os.path.exists(path) and not os.access(path, os.W_OK):
+        raise MediaError(f"{path} is read-only", hint="output")
     if not paths.is_local(path):
         return
     if not os.path.isdir(path.parent):
         raise MediaError(f"there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
         raise MediaError(f"the folder {path.parent} cannot be written to")
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
+    if _length(path.name) > LONGEST_NAME:
         raise MediaError(f"the name {path.name} is too long", hint="output")
 
 
@@ -95,6 +106,13 @@ def is_name_on_windows(name: str) -> bool:
         or name.endswith((".", " "))
         or any(letter in NO_LETTERS or letter < " " for letter in name)
     )
+
+
+def _length(name: str) -> int:
+    """Of a file's name, as the system counts it."""
+    if WINDOWS:
+        return len(name.encode("utf-16-le", "surrogatepass")) // 2
+    return len(os.fsencode(name))
 
 
 def _followed(path: Path) -> Path:

@@ -33,8 +33,10 @@ def _take_on_windows(file: IO[bytes]) -> bool:
     file.seek(1 << 30)
     try:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError:
+    except PermissionError:
         return False
+    except OSError:
+        pass
     finally:
         with suppress(OSError):
             file.seek(place)

@@ -5,6 +5,7 @@ typed as one; what differs between the two is here and nowhere else.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from bnnup.errors import MediaError
+
+WINDOWS = os.name == "nt"
+SLASHES = ("/", "\\") if WINDOWS else ("/",)  # what ends the name of a folder
 
 # Where a file appears whole when it has arrived, and moving it would copy it.
 ATOMIC = {"abfs", "abfss", "az", "gcs", "gs", "hf", "memory", "s3", "s3a"}
@@ -32,10 +36,10 @@ def to_path(text: str) -> Path:
     Raises MediaError if nothing is installed that knows such places.
     """
     protocol, mark, rest = text.partition("://")
-    if not mark:
+    if not mark or len(protocol) < 2:  # a letter alone is a drive
         return Path(text)
     if protocol in ("file", "local"):
-        return Path(rest)
+        return Path(rest[1:] if re.match("/[A-Za-z]:", rest) and WINDOWS else rest)
     from fsspec.registry import known_implementations
     from upath import UPath
 
@@ -49,6 +53,11 @@ def to_path(text: str) -> Path:
     except Exception as error:  # credentials, names: as varied as the places
         raise MediaError(f"{text} is not a place that bnnup can reach: {error}") from error
     return cast(Path, path)
+
+
+def with_slashes(text: str) -> str:
+    """A relative path or pattern as it is written on every system."""
+    return text.replace("\\", "/") if WINDOWS else text
 
 
 def is_local(path: Path) -> bool:
@@ -121,15 +130,6 @@ def upload(file: str, path: Path, token: str) -> None:
     temporary = path.with_name(f".{token}.tmp")
     remote.fs.put_file(file, _remote(temporary).path)
     remote.fs.mv(_remote(temporary).path, remote.path)
-
-
-def move(file: Path, path: Path, token: str) -> None:
-    """A local file to ``path``, on the same file system or elsewhere, which appears whole."""
-    if is_local(path):
-        file.replace(path)
-    else:
-        upload(str(file), path, token)
-        file.unlink()
 
 
 def _remote(path: Path) -> Any:

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Event, Thread, local
 from typing import TypeVar
 
@@ -66,6 +66,11 @@ def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, Non
             except Full:
                 pass
 
+    def take() -> T | _End:
+        while True:  # on Windows, Ctrl-C is not heard while this waits
+            with suppress(Empty):
+                return stock.get(timeout=PATIENCE)
+
     def work() -> None:
         _making.unwanted = unwanted
         try:
@@ -82,7 +87,7 @@ def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, Non
     thread = Thread(target=work, daemon=True)
     thread.start()
     try:
-        while not isinstance(item := stock.get(), _End):
+        while not isinstance(item := take(), _End):
             yield item
         if item.error is not None:
             raise item.error

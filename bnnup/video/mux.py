@@ -19,7 +19,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
-from bnnup.system import paths
+from bnnup.system import files
 from bnnup.video import timecode
 from bnnup.video.convert import Converter, add_converted
 from bnnup.video.encoding import FilmEncoding
@@ -351,7 +351,7 @@ class FilmFile:
         with muxer(self.scratch, self.film, self.encoding, self.cut, self.fit) as output:
             output.write(self.folder.in_order, self.cut)
         self.film.check_unchanged()
-        paths.move(self.scratch, self.target, token_hex(8))
+        files.move(self.scratch, self.target, token_hex(8))
         return [flaw for flaw in output.flaws if flaw not in self.fit.flaws]
 
 

@@ -1,9 +1,10 @@
 """Uncompressed frames in, larger ones out: film between programs."""
 
-from collections.abc import Generator
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from bnnup.errors import has_left
 from bnnup.system.stages import ahead
 from bnnup.upscale.upscaler import Upscaler
 from bnnup.video import y4m
@@ -23,6 +24,15 @@ class Tally:
     frames: int = 0
     reused: float = 0.0
     is_whole: bool = False
+
+
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not has_left(error):
+            raise
 
 
 def enlarge_stream(
@@ -46,7 +56,7 @@ def enlarge_stream(
             for planes in frames:
                 yield enlarge(planes)
 
-    with suppress(BrokenPipeError), closing(ahead(enlarged(), STOCK)) as frames:
+    with closing(ahead(enlarged(), STOCK)) as frames, _until_nobody_reads():
         y4m.write_header(target, larger)
         for planes in frames:
             y4m.write_frame(target, larger, planes)

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from bnnup.errors import MediaError
-from bnnup.system import paths
+from bnnup.system import files, paths
 from bnnup.system.locks import take
 
 LENGTH = struct.Struct("<Q")
@@ -110,7 +110,7 @@ class SegmentWriter:
                     self._file.flush()
                     os.fsync(self._file.fileno())
             if kind is None:
-                paths.move(self._temporary, self._path, self._token)
+                files.move(self._temporary, self._path, self._token)
             else:
                 self._temporary.unlink(missing_ok=True)
 
@@ -237,16 +237,24 @@ class WorkFolder:
             return
         self._make()
         lock = self.path / self.LOCK
-        with lock.open("ab") as file:
-            if not take(file):
-                raise MediaError(f"another bnnup is at work on {self.path}")
-            try:
-                yield
-            finally:
-                if not self._files():
-                    with suppress(OSError):  # Windows keeps what is open, and so the folder
-                        lock.unlink()
-                        self.path.rmdir()
+        try:
+            with lock.open("ab") as file:
+                if not take(file):
+                    raise MediaError(f"another bnnup is at work on {self.path}")
+                try:
+                    yield
+                finally:
+                    self._leave()  # while nobody else can come
+        finally:
+            if files.WINDOWS:  # which keeps what somebody has open
+                self._leave()
+
+    def _leave(self) -> None:
+        """Removes the lock and the folder if nothing else is in it."""
+        if not self._files():
+            with suppress(OSError):
+                (self.path / self.LOCK).unlink()
+                self.path.rmdir()
 
     def prepare(self, job: dict[str, Any], *, discard: bool) -> None:
         """Finds what an earlier run of the same job has done.

@@ -1,5 +1,6 @@
 """Serves the page on this computer, to this computer."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -36,6 +37,8 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    allow_reuse_address = os.name != "nt"  # there, another program's port would be shared
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of a file, as closed tabs do, is no error."""
         if not isinstance(sys.exception(), ConnectionError):
