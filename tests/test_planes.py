@@ -55,7 +55,7 @@ def random_frame(form: PlaneFormat, height: int, width: int, seed: int = 0) -> l
         ("yuvj422p", PlaneFormat(8, (0, 1), True, "center")),
         ("yuv444p16le", PlaneFormat(16, (0, 0), False)),
         ("yuv411p", PlaneFormat(8, (0, 2), False)),
-        ("yuva420p", None),
+        ("yuva420p", PlaneFormat(8, (1, 1), False, alpha=True)),
         ("rgb24", None),
         ("yuv420p10be", None),
         ("yuv420p32le", None),

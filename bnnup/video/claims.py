@@ -16,7 +16,9 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from bnnup.video.frames import side_data
+from bnnup.video.animation import FORMATS
+from bnnup.video.frames import has_alpha, side_data
+from bnnup.video.read import says_alpha
 
 # Matroska's names of codecs.
 MATROSKA = {
@@ -63,7 +65,7 @@ class Claims:
         return cls(
             crop=tuple(map(int, crop.groups())) if crop else (0, 0, 0, 0),  # type: ignore[arg-type]
             dolby=(int(dolby[1]), int(dolby[2])) if dolby else None,
-            alpha=_alpha(stream.metadata),
+            alpha=says_alpha(stream.metadata) or _has_alpha(stream),
         )
 
     def seen_in(self, frame: VideoFrame) -> Claims:
@@ -142,8 +144,10 @@ def talking() -> Iterator[None]:
         av.logging.set_level(level)
 
 
-def _alpha(tags: dict[str, str]) -> bool:
-    return any(key.lower() == "alpha_mode" and value != "0" for key, value in tags.items())
+def _has_alpha(stream: VideoStream) -> bool:
+    """Whether its pictures have alpha; all animations do, whether they need it or not."""
+    context = stream.codec_context
+    return context.name not in FORMATS and has_alpha(context.pix_fmt or "gray")
 
 
 def _projection(sphere: bytes, times: float) -> bytes:

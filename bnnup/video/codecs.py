@@ -40,10 +40,11 @@ class Codec:
     memory: float = 250  # bytes for each pixel of a frame, in 8 bits, as measured …
     base: int = 5  # … and megabytes besides, however small pictures are
     captions: bool = False  # whether it writes those that lie within frames
+    alpha: bool = False  # whether its pictures may be transparent
     widens: bool = False  # whether films are converted to a format that holds more than theirs
     quality: tuple[str, ...] = ("crf",)  # the options that ``crf`` goes to
     needs: str = ""  # what the machine must have, of encoders in hardware
-    forms: tuple[str, ...] = ()  # of numbered pictures: grey and colour in 8 bits, then in 16
+    forms: tuple[str, ...] = ()  # of numbered pictures: grey, colour, with alpha; in 8 and 16 bits
 
     @property
     def mastering(self) -> bool:
@@ -53,7 +54,8 @@ class Codec:
     def formats(self) -> list[str]:
         """Pixel formats that it encodes and that films may have."""
         names = (planar_form(name) for name in self._own_formats())
-        return [name for name in dict.fromkeys(names) if read_pix_fmt(name) and "yuvj" not in name]
+        known = [(name, read_pix_fmt(name)) for name in dict.fromkeys(names) if "yuvj" not in name]
+        return [name for name, form in known if form and (self.alpha or not form.alpha)]
 
     def _own_formats(self) -> list[str]:
         return [entry.name for entry in av.Codec(self.encoder, "w").video_formats or []]
@@ -65,17 +67,20 @@ class Codec:
 
     def form_of(self, form: PlaneFormat, *, deep: bool) -> str:
         """The format of numbered pictures, in 16 bits if they are to be ``deep``."""
-        return self.forms[(form.subsampling is not None) + 2 * deep]
+        return self.forms[(form.subsampling is not None) + form.alpha + 3 * deep]
 
     def wider(self, form: PlaneFormat) -> str | None:
-        """The least of its formats with all bits and all chroma of ``form``, if there is one."""
+        """The least of its formats with all bits and all chroma of ``form``, if there is one, or
+        as many bits as it has."""
         chroma = form.subsampling or COARSEST
         found = [(name, read_pix_fmt(name)) for name in self.formats()]
+        most = max((other.bits for _, other in found if other is not None), default=0)
         enough = [
             (other.subsampling, other.bits, name)
             for name, other in found
             if other is not None
-            and other.bits >= form.bits
+            and other.bits >= min(form.bits, most)
+            and other.alpha == form.alpha
             and other.subsampling is not None
             and all(a <= b for a, b in zip(other.subsampling, chroma, strict=True))
         ]
@@ -160,7 +165,13 @@ CODECS = {
         base=50,
         options=(("b", "0"), ("row-mt", "1")),
     ),
-    "ffv1": Codec("ffv1", (".mkv",), options=(("level", "3"), ("slicecrc", "1")), memory=45),
+    "ffv1": Codec(
+        "ffv1",
+        (".mkv",),
+        options=(("level", "3"), ("slicecrc", "1")),
+        memory=45,
+        alpha=True,
+    ),
     "prores": Codec(
         "prores_ks",
         (".mov", ".mkv"),
@@ -168,6 +179,7 @@ CODECS = {
         presets=("auto", "proxy", "lt", "standard", "hq"),
         options=(("vendor", "apl0"),),  # without which some editors take it for foreign
         widens=True,
+        alpha=True,
         memory=65,
     ),
 }
@@ -246,7 +258,8 @@ PICTURES = {
         preset=("compression_level", "1"),  # those above it take long and gain little
         presets=tuple(map(str, range(10))),
         options=(("pred", "paeth"),),
-        forms=("gray", "rgb24", "gray16be", "rgb48be"),
+        forms=("gray", "rgb24", "rgba", "gray16be", "rgb48be", "rgba64be"),
+        alpha=True,
         keeps_aspect=True,
         memory=115,
     ),
@@ -255,7 +268,8 @@ PICTURES = {
         (),
         preset=("compression_algo", "lzw"),
         presets=("lzw", "deflate", "packbits", "raw"),
-        forms=("gray", "rgb24", "gray16le", "rgb48le"),
+        forms=("gray", "rgb24", "rgba", "gray16le", "rgb48le", "rgba64le"),
+        alpha=True,
         keeps_aspect=True,
         memory=155,
     ),

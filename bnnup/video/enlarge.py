@@ -28,7 +28,7 @@ from bnnup.video.codecs import choose_codec, codecs_for, picture_codec
 from bnnup.video.encoding import FilmEncoding, choose_options
 from bnnup.video.estimate import check_memory
 from bnnup.video.film import Film, probe
-from bnnup.video.frames import is_deep, is_rgb
+from bnnup.video.frames import has_alpha, is_deep, is_rgb
 from bnnup.video.mux import FilmFile, wants_global_header
 from bnnup.video.read import Cut
 from bnnup.video.rgb import rgb_colors
@@ -43,6 +43,7 @@ from bnnup.video.trial import examine, try_container
 
 TRANSPORT = (".ts", ".m2ts", ".mts")  # whose clocks may begin anywhere
 MATROSKA = (".mkv", ".webm")  # in which libav leaves the shape of pixels to codecs
+UNSPOILT_ALPHA = "yuva444p16le"
 UNSPOILT = "yuv444p16le"  # R'G'B' goes there and back, in 8 bits without a difference
 
 
@@ -210,13 +211,19 @@ def _explained(folder: WorkFolder) -> Iterator[None]:
 
 def _widened(film: Film, target: Path, options: Options) -> Cut:
     """The cut, with a conversion to more bits or more chroma if the codec asks for them."""
+    cut, rgb = options.cut, is_rgb(film.native)
     if is_sequence(target):
-        lossy = options.cut.pix_fmt is None and is_rgb(film.native)
-        return replace(options.cut, pix_fmt=UNSPOILT) if lossy else options.cut
-    codec = choose_codec(options.codec, film.form, film.pix_fmt, target.suffix.lower())
-    fits = film.pix_fmt in codec.formats() or not codec.widens or options.cut.pix_fmt
-    wider = None if fits else codec.wider(film.form)
-    return options.cut if wider is None else replace(options.cut, pix_fmt=wider)
+        unspoilt = UNSPOILT_ALPHA if has_alpha(film.native) else UNSPOILT
+        return replace(cut, pix_fmt=unspoilt) if cut.pix_fmt is None and rgb else cut
+    form, pix_fmt = film.form, film.pix_fmt
+    codec = choose_codec(options.codec, form, pix_fmt, target.suffix.lower())
+    if form.alpha and not codec.alpha:
+        cut = replace(cut, opaque=True)
+        form, pix_fmt = replace(form, alpha=False), pix_fmt.replace("yuva", "yuv")
+        codec = choose_codec(options.codec, form, pix_fmt, target.suffix.lower())
+    fits = pix_fmt in codec.formats() or not codec.widens or cut.pix_fmt
+    wider = None if fits else codec.wider(form)
+    return cut if wider is None else replace(cut, pix_fmt=wider)
 
 
 def choose_encoding(film: Film, scale: int, target: Path, options: Options) -> FilmEncoding:

@@ -32,6 +32,10 @@ class FrameUpscaler:
         self._upscaler = upscaler
         self._form = form
         self._before: list[tuple[Plane, Plane]] = []  # planes and what became of them
+        self._alpha: FrameUpscaler | None = None
+        if form.alpha:  # which is a picture in grey
+            grey = PlaneFormat(form.bits, None, full_range=True)
+            self._alpha = FrameUpscaler(upscaler, grey)
 
     def __call__(self, planes: list[Plane]) -> list[Plane]:
         """The planes of a frame, scale times as large each way, in the same format.
@@ -40,10 +44,12 @@ class FrameUpscaler:
         are kept; rounding is half up, and what no code can hold is clipped. The result
         shares memory with later ones: it is not to be written to.
         """
+        if self._alpha is not None:
+            *planes, alpha = planes
         luma = self._luma(planes[0], self._before[0] if self._before else None)
         enlarged = [luma, *self._chroma(planes, luma)] if planes[1:] else [luma]
         self._before = list(zip(planes, enlarged, strict=True))
-        return enlarged
+        return enlarged if self._alpha is None else [*enlarged, *self._alpha([alpha])]
 
     def _luma(self, plane: Plane, before: tuple[Plane, Plane] | None) -> Plane:
         scale = self._upscaler.scale

@@ -19,13 +19,19 @@ def is_rgb(pix_fmt: str) -> bool:
     return form.is_rgb or form.has_palette
 
 
+def has_alpha(pix_fmt: str) -> bool:
+    """Whether its pictures may be transparent."""
+    return any(component.is_alpha for component in VideoFormat(pix_fmt).components)
+
+
 def is_deep(pix_fmt: str) -> bool:
     """Whether its samples have more than 8 bits."""
     return VideoFormat(pix_fmt).components[0].bits > 8
 
 
-def mapped(frame: VideoFrame, codes: NDArray[Any]) -> VideoFrame:
-    """A frame of 16 bits with the code that ``codes`` has for each of its samples."""
+def mapped(frame: VideoFrame, codes: NDArray[Any], alpha: NDArray[Any] | None) -> VideoFrame:
+    """A frame of R'G'B' in 16 bits with the code that ``codes`` has for each of its samples, and
+    ``alpha`` for those of alpha, by default their own."""
     found = VideoFrame(frame.width, frame.height, frame.format.name)
     order = ">u2" if frame.format.name.endswith("be") else "<u2"
     for mine, other in zip(found.planes, frame.planes, strict=True):
@@ -33,6 +39,9 @@ def mapped(frame: VideoFrame, codes: NDArray[Any]) -> VideoFrame:
         room = np.frombuffer(memoryview(mine), order).reshape(mine.height, -1)
         columns = min(samples.shape[1], room.shape[1])  # beyond the picture, there is padding
         room[:, :columns] = codes[samples[:, :columns]]
+        if has_alpha(frame.format.name):
+            own = samples[:, 3:columns:4]
+            room[:, 3:columns:4] = own if alpha is None else alpha[own]
     return found
 
 

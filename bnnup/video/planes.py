@@ -37,13 +37,16 @@ class PlaneFormat:
 
     ``bits`` are 8 to 16; ``subsampling`` is the base-2 logarithm of luma samples per
     chroma sample, down and right, or None for grey; ``full_range`` says whether black
-    and white are the least and the largest code, or 16 and 235 times 2^(bits − 8).
+    and white are the least and the largest code, or 16 and 235 times 2^(bits − 8). With
+    ``alpha`` there is a fourth plane, of the range 0 to the largest code, beside colours that
+    have not been multiplied with it.
     """
 
     bits: int
     subsampling: tuple[int, int] | None
     full_range: bool
     location: str = "left"
+    alpha: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -71,7 +74,7 @@ class PlaneFormat:
             return [(height, width)]
         down, right = self.subsampling
         chroma = -(-height >> down), -(-width >> right)
-        return [(height, width), chroma, chroma]
+        return [(height, width), chroma, chroma, *([(height, width)] if self.alpha else [])]
 
     def at_chroma(self, luma: Plane) -> NDArray[np.float32]:
         """(H, W) luma where chroma's samples lie, shaped as a plane of chroma."""
@@ -120,7 +123,8 @@ def read_pix_fmt(name: str) -> PlaneFormat | None:
     None for formats that are not planar Y'CbCr or grey in 8 to 16 little-endian bits.
     Grey and yuvj have the full range, as libav has it where nothing else is said.
     """
-    match = re.fullmatch(r"(?:gray|yuv(?P<full>j?)(?P<chroma>4\d\d)p)((?P<bits>\d+)(le)?)?", name)
+    kind = r"gray|yuv(?P<full>j?)(?P<alpha>a?)(?P<chroma>4\d\d)p"
+    match = re.fullmatch(rf"(?:{kind})((?P<bits>\d+)(le)?)?", name)
     bits = int(match["bits"] or 8) if match else 0
     if match is None or not 8 <= bits <= 16:
         return None
@@ -129,4 +133,5 @@ def read_pix_fmt(name: str) -> PlaneFormat | None:
     if match["chroma"] not in SUBSAMPLINGS:
         return None
     location = "center" if match["full"] else "left"
-    return PlaneFormat(bits, SUBSAMPLINGS[match["chroma"]], bool(match["full"]), location)
+    found = SUBSAMPLINGS[match["chroma"]]
+    return PlaneFormat(bits, found, bool(match["full"]), location, bool(match["alpha"]))

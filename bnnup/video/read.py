@@ -53,6 +53,7 @@ TELLING = ("h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "prores", 
 MOMENT = 1e-6  # seconds: moments that are nearer to each other are the same
 LISTS = {"concat", "dash", "hls", "imf", "webm_dash_manifest"}  # libav's names
 LIST_ENDINGS = (".concat", ".ffconcat", ".m3u", ".m3u8", ".mpd")
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders, by the codec
 ANY = (1 << 63) - 1  # bytes
 TS_DISCONT = 0x200  # libav's AVFMT_TS_DISCONT: of transport and program streams
 
@@ -64,7 +65,7 @@ class Cut:
     ``bob`` makes a picture of each field where ``deinterlace`` makes one of both, and
     ``detelecine`` puts those of the same picture together. ``rate`` is in frames a second, of
     numbered pictures, which have none. ``reach`` is how far into the film streams are looked
-    for, by default as far as libav does.
+    for, by default as far as libav does. ``opaque`` leaves out alpha.
     """
 
     start: float = 0.0
@@ -75,6 +76,7 @@ class Cut:
     rate: Fraction | None = None
     detelecine: bool = False
     reach: float | None = None
+    opaque: bool = False
 
     @property
     def keeps_fields(self) -> bool:
@@ -162,6 +164,22 @@ class BadPackets:
 
     packets: int = 0
     late: bool = False
+
+
+def find_decoder(stream: VideoStream) -> Any:
+    """What decodes a stream's packets: the stream, unless alpha lies beside the pictures of VP8 or
+    VP9, which only the decoders of libvpx put together."""
+    name = WITH_ALPHA.get(stream.codec_context.codec.canonical_name)
+    if name is None or not says_alpha(stream.metadata) or name not in av.codecs_available:
+        return stream
+    decoder = av.CodecContext.create(name, "r")
+    decoder.extradata = stream.codec_context.extradata
+    return decoder
+
+
+def says_alpha(tags: dict[str, str]) -> bool:
+    """Whether a stream's tags tell of alpha beside its pictures."""
+    return any(key.lower() == "alpha_mode" and value != "0" for key, value in tags.items())
 
 
 def jump(container: InputContainer, stream: VideoStream, cut: Cut, seek: int | None = None) -> None:
@@ -263,9 +281,10 @@ def _decode_packets(
     container: InputContainer, stream: VideoStream, cut: Cut, damage: BadPackets
 ) -> Iterator[VideoFrame | None]:
     """Frames, then None. Damaged packets are counted and left out, as players do."""
+    decoder = find_decoder(stream)
     for packet in chain(read_any(container, [stream], damage), [None]):
         try:
-            for frame in stream.decode(packet):
+            for frame in decoder.decode(packet):
                 if frame.time_base is None and stream.time_base is not None:
                     frame.time_base = stream.time_base
                 if cut.rate is not None:
@@ -303,7 +322,10 @@ def planar(
         raise MediaError(
             f"the film is interlaced{where}, and its fields must not be mixed", hint="deinterlace"
         )
-    wanted = cut.pix_fmt or PLANAR.get(frame.format.name)
+    own = frame.format.name
+    wanted = cut.pix_fmt or PLANAR.get(own)
+    if cut.opaque and (wanted or own).startswith("yuva"):
+        wanted = (wanted or own).replace("yuva", "yuv")
     if any(plane.line_size < 0 for plane in frame.planes):
         raise MediaError("the film is stored upside down; convert it first: ffmpeg -i IN OUT.mkv")
     if wanted is None or wanted == frame.format.name:
@@ -311,7 +333,7 @@ def planar(
     try:
         if frame.format.is_rgb:
             if frame.format.components[0].bits == 16:
-                frame = mapped(frame, _darker())
+                frame = mapped(frame, _darker(), None)
             larger = frame.reformat(format=wanted, dst_colorspace="ITU709", dst_color_range="MPEG")
             larger.color_range, larger.colorspace = 1, 1
             return larger

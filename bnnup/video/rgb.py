@@ -1,6 +1,7 @@
 """Enlarged frames of Y'CbCr as pictures have them: R'G'B' or grey, in full range, upright."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -32,6 +33,7 @@ class ToRgb:
         self._matrix = matrix_of(film)
         self._graph: Graph | None = None
         self._codes = _codes(film.form, pix_fmt)
+        self._alpha = _codes(replace(film.form, full_range=True), pix_fmt)
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         form, colors = self._film.form, self._film.colors
@@ -42,7 +44,7 @@ class ToRgb:
         graph.vpush(frame)
         picture = graph.vpull()
         if form.subsampling is not None and self._codes is not None:
-            picture = mapped(picture, self._codes)
+            picture = mapped(picture, self._codes, self._alpha)
         picture.color_primaries, picture.color_trc = colors.primaries, colors.transfer
         return picture
 

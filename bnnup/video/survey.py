@@ -16,6 +16,7 @@ from bnnup.video.read import (
     Crop,
     Cut,
     cut_of,
+    find_decoder,
     find_video,
     jump,
     planar,
@@ -45,6 +46,7 @@ def survey(film: Film, cut: Cut) -> Survey:
         cut = cut_of(container, cut)
         jump(container, stream, cut)
         stream.codec_context.skip_frame = "NONKEY"
+        decoder = find_decoder(stream)
         for packet in chain(read_any(container, [stream], BadPackets()), [None]):
             if packet is not None and packet.pts is not None:
                 if not cut.contains(_seconds(film, packet.pts)):
@@ -53,8 +55,10 @@ def survey(film: Film, cut: Cut) -> Survey:
                     ends[packet.pts] = end
                 times.append(packet.pts)
                 end = max(end, packet.pts + film.packet_step)
+            if decoder is not stream and packet is not None and not packet.is_keyframe:
+                continue
             try:
-                frames = stream.decode(packet)
+                frames = decoder.decode(packet)
             except av.FFmpegError:  # which is counted when the film is read in earnest
                 continue
             if packet is not None and packet.is_keyframe:

@@ -123,8 +123,10 @@ def _unsaid(
         yield "Dolby Vision's metadata was left out: it describes the small pictures"
     if claims.dynamic:
         yield "HDR10+ metadata was left out; that of HDR10 describes the film as a whole"
-    if claims.alpha:
-        yield "transparency was left out: films are enlarged without it"
+    if claims.alpha and not film.form.alpha:
+        yield (
+            "transparency was left out; ffv1 in .mkv, prores in .mov and numbered pictures hold it"
+        )
     if claims.captions and not encoding.codec.captions:
         yield f"closed captions were left out: {encoding.codec.encoder} does not write them"
     if claims.broken:
