@@ -72,7 +72,7 @@ def is_full(error: BaseException | None) -> bool:
 
 def has_left(error: OSError) -> bool:
     """Whether a write failed as whoever read the other end of a pipe has gone."""
-    return error.errno == (errno.EINVAL if os.name == "nt" else errno.EPIPE)
+    return error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL)
 
 
 def reason(error: BaseException) -> str:

@@ -127,7 +127,14 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(404, "RevisionNotFound")
             return
         files = repository.commits[commit]
-        siblings = [{"rfilename": name, "size": len(data)} for name, data in files.items()]
+        siblings = [
+            {
+                "rfilename": name,
+                "size": len(data),
+                "lfs": {"sha256": _sha256(data), "size": len(data), "pointerSize": 130},
+            }
+            for name, data in files.items()
+        ]
         gated = "auto" if repository.gated else False
         self.send(200, {"id": name, "sha": commit, "gated": gated, "siblings": siblings})
 

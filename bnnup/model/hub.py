@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from huggingface_hub import (
     scan_cache_dir,
     try_to_load_from_cache,
 )
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from bnnup import __version__
@@ -85,12 +87,15 @@ def fetch(place: Place, scale: int | None = None, *, update: bool = False) -> Pa
     files = list_files(place)  # unlike the download, fails at once where there is no Hub
     file = place.file or choose(files, scale, str(place))
     place = replace(place, file=file)
-    if files.get(file, 0) > MAX_FILE:
-        raise HubError(f"{place} is too large for a model of bnnup: {files[file] / 1e6:.0f} MB")
+    listed = files.get(file)
+    if listed is not None and (size := listed.size or 0) > MAX_FILE:
+        raise HubError(f"{place} is too large for a model of bnnup: {size / 1e6:.0f} MB")
     others = {path.resolve() for path in _all_files()}
-    with explained(place):
+    with explained(place), warnings.catch_warnings():
+        # Windows grants links to few users; a model is one small file, with links or without.
+        warnings.filterwarnings("ignore", ".* uses symlinks by default", UserWarning)
         path = Path(api().hf_hub_download(place.repository, file, revision=place.revision))
-    _check_digest(path, place)
+    _check_digest(path, place, listed)
     try:
         load_model(path)
     except WeightsError as error:
@@ -100,8 +105,8 @@ def fetch(place: Place, scale: int | None = None, *, update: bool = False) -> Pa
     return path
 
 
-def list_files(place: Place) -> dict[str, int]:
-    """The .safetensors files of a repository and their sizes in bytes; or HubError."""
+def list_files(place: Place) -> dict[str, RepoSibling]:
+    """The .safetensors files of a repository, with sizes and checksums, by name; or HubError."""
     with explained(place):
         info = api().model_info(
             place.repository,
@@ -109,8 +114,8 @@ def list_files(place: Place) -> dict[str, int]:
             files_metadata=True,
             timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
-    files = [file for file in info.siblings or () if file.rfilename.endswith(ENDING)]
-    return {file.rfilename: file.size or 0 for file in files}
+    files = info.siblings or ()
+    return {file.rfilename: file for file in files if file.rfilename.endswith(ENDING)}
 
 
 def choose(files: Iterable[str], scale: int | None, whose: str) -> str:
@@ -138,13 +143,16 @@ def api() -> HfApi:
     return HfApi(library_name="bnnup", library_version=__version__)
 
 
-def _check_digest(path: Path, place: Place) -> None:
+def _check_digest(path: Path, place: Place, listed: RepoSibling | None = None) -> None:
     """HubError, and no file, if it is not what the Hub announced.
 
-    The cache calls large files by the SHA-256 that the Hub announced.
+    The cache calls large files by the SHA-256 that the Hub announced, where it can make
+    links to them; elsewhere, only what has been ``listed`` just now can be compared.
     """
     announced = path.resolve().name
     expected = announced if re.fullmatch("[0-9a-f]{64}", announced) else None
+    if listed is not None and listed.lfs is not None:
+        expected = listed.lfs.sha256
     with explained(place):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected not in (None, digest):

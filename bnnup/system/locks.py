@@ -1,5 +1,6 @@
 """Files that one process at a time holds, for as long as it lives."""
 
+import errno
 from contextlib import suppress
 from typing import IO
 
@@ -33,10 +34,8 @@ def _take_on_windows(file: IO[bytes]) -> bool:
     file.seek(1 << 30)
     try:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except PermissionError:
-        return False
-    except OSError:
-        pass
+    except OSError as error:
+        return error.errno == errno.EINVAL  # as file systems without locks say
     finally:
         with suppress(OSError):
             file.seek(place)
