@@ -313,6 +313,7 @@ def test_nothing_is_overwritten(run: Run, film: Path, tiny: Path, tmp_path: Path
         (["--crf", 3], "no quality"),
         (["--preset", "11"], "no preset '11'; it has 0, 1,"),
         (["-o", "{}/%d.jpg"], r"numbered results are pictures: \.png, \.tif"),
+        (["-o", "{}/%d_%d.png"], "more than one number"),
         (["-o", "{}/%d.mp4"], r"numbered results are pictures: \.png, \.tif"),
     ],
 )

@@ -197,16 +197,20 @@ def video(
     After an interruption, the same command resumes where it stopped.
     """
     from bnnup.errors import MediaError, how_to_install
+    from bnnup.system import paths
 
     try:
         from bnnup.video.batch import FilmBatch
         from bnnup.video.enlarge import Options
         from bnnup.video.read import Cut
+        from bnnup.video.sequence import is_sequence
         from bnnup.video.streams import StreamChoice
     except ModuleNotFoundError as error:
         raise MediaError(f"{error}; films need {how_to_install('video')}") from error
     if PIPE in sources or output == PIPE:
         raise typer.BadParameter("films are files; 'bnnup pipe' enlarges frames between programs")
+    if start_number is not None and not is_sequence(paths.to_path(output or "")):
+        raise typer.BadParameter("--start-number is for numbered results: -o frames/%05d.png")
     if detelecine and (deinterlace or bob):
         raise typer.BadParameter("give one of --deinterlace, --bob and --detelecine")
     size, scale = _read_film_size(factor, width, height, fit, scale_to)

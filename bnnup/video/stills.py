@@ -5,7 +5,7 @@ from pathlib import Path
 from bnnup.errors import MediaError
 from bnnup.system import files, paths
 from bnnup.video.segments import WorkFolder, unfinished
-from bnnup.video.sequence import is_sequence, numbered, pictures
+from bnnup.video.sequence import NUMBER, is_sequence, numbered, pictures
 
 
 class Stills:
@@ -67,6 +67,8 @@ class Stills:
 
 def check_stills(source: Path, target: Path, *, force: bool) -> None:
     """MediaError if pictures would take the place of others, or of the film."""
+    if len(NUMBER.findall(target.name)) > 1:
+        raise MediaError(f"{target.name} has places for more than one number", hint="output")
     there = pictures(target)
     own = pictures(source).values() if is_sequence(source) else [source]
     mine = {paths.absolute(path) for path in own}
