@@ -155,9 +155,8 @@ def test_interrupted_work_is_continued(
 ) -> None:
     monkeypatch.setattr(spans, "MOST", 7)
     before = tmp_path / "in.mkv"
-    ffmpeg(
-        f"-i {original} -vf telecine=top:23,setfield=tff -frames:v 30 -c:v ffv1 -field_order tt {before}"
-    )
+    fields = "telecine=top:23,setfield=tff -c:v ffv1 -field_order tt"
+    ffmpeg(f"-i {original} -vf {fields} -frames:v 30 {before}")
     straight, resumed = tmp_path / "straight.mkv", tmp_path / "resumed.mkv"
     enlarge_video(upscaler, before, straight, UNDONE)
     with pytest.raises(KeyboardInterrupt):
