@@ -15,7 +15,7 @@ from conftest import Run  # noqa: E402
 from films import ffmpeg, ffprobe, needs_ffmpeg, source  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
-from bnnup.system import paths  # noqa: E402
+from bnnup.system import files  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler  # noqa: E402
 from bnnup.video import enlarge  # noqa: E402
 from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
@@ -196,7 +196,7 @@ def test_work_goes_on_when_only_other_streams_change(
         raise MediaError("no room")
 
     with monkeypatch.context() as patch, pytest.raises(MediaError, match="no room"):
-        patch.setattr(paths, "move", fail)
+        patch.setattr(files, "move", fail)
         patch.setattr(enlarge, "find_flaws", fail)
         enlarge_video(upscaler, before, after)
     result = enlarge_video(upscaler, before, after, Options(drop_misfits=True))
