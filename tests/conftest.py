@@ -26,6 +26,9 @@ from bnnup.upscale.upscaler import Upscaler
 # On networks this small, threads of torch wait for each other more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Of the cache on Windows, where not every user may make links.
+os.environ.setdefault("HF_HUB_DISABLE_SYMLINKS_WARNING", "1")
+
 # Shells let programs in the background ignore Ctrl-C, which theirs would then ignore, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
