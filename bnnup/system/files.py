@@ -62,7 +62,12 @@ def _replace(file: Path, path: Path) -> None:
             file.replace(path)
             return
         time.sleep(PAUSE)
-    file.replace(path)
+    try:
+        file.replace(path)
+    except PermissionError as error:
+        if not WINDOWS:
+            raise
+        raise OSError("another program has it open") from error
 
 
 def temporary_for(path: Path, token: str) -> Path:
