@@ -1,6 +1,6 @@
 """The page's engine in Chromium beside the native one, and UpscalerJS, in one run.
 
-    python -m benchmarks.web [--repeats N] [--side N] [--scales 2,4] [--peer FOLDER]
+    python -m benchmarks.web [--repeats N] [--size N] [--scales 2,4] [--peer FOLDER]
 
 Needs ``pip install ziglang playwright`` and Chromium. FOLDER holds ``node_modules`` with
 ``npm install upscaler @upscalerjs/esrgan-slim @tensorflow/tfjs @tensorflow/tfjs-backend-wasm``.
@@ -141,11 +141,11 @@ def first_result(tab: Page) -> float:
     return float(tab.evaluate(FIRST))
 
 
-def cpu_seconds() -> float:
-    """What this process and the browser have used of all processors."""
+def cpu_seconds() -> dict[int, float]:
+    """What this process and those of the browser have used of all processors, by process."""
     own = psutil.Process()
-    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
-    return sum(time.user + time.system for time in times)
+    times = {each.pid: each.cpu_times() for each in (own, *own.children(recursive=True))}
+    return {pid: time.user + time.system for pid, time in times.items()}
 
 
 def contestants(
@@ -229,7 +229,9 @@ def run(contestants: dict[str, Timed], repeats: int) -> None:
         for name, timed in contestants.items():
             before = cpu_seconds()
             clock = timed()
-            processors = cpu_seconds() - before
+            # Of those that are still there: a reloaded page may have ended an older one.
+            after = cpu_seconds()
+            processors = sum(after[pid] - before.get(pid, 0.0) for pid in after)
             least[name] = min(least[name][0], clock), min(least[name][1], processors)
     for name, (clock, processors) in least.items():
         print(f"{name:70} {clock:8.3f} s {processors:8.3f} s", flush=True)
