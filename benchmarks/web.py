@@ -1,6 +1,6 @@
 """The page's engine in Chromium beside the native one, and UpscalerJS, in one run.
 
-    python -m benchmarks.web [--repeats N] [--size N] [--scales 2,4] [--peer FOLDER]
+    python -m benchmarks.web [--repeats N] [--size WxH] [--scales 2,4] [--peer FOLDER]
 
 Needs ``pip install ziglang playwright`` and Chromium. FOLDER holds ``node_modules`` with
 ``npm install upscaler @upscalerjs/esrgan-slim @tensorflow/tfjs @tensorflow/tfjs-backend-wasm``.
