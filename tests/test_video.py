@@ -487,7 +487,7 @@ def test_memory_that_is_missing_is_told_with_numbers_before_any_work(
 @pytest.mark.parametrize("codec", ["x264", "x265", "vp9"])
 def test_the_estimate_of_memory_holds_for_small_pictures(codec: str, tmp_path: Path) -> None:
     before = tmp_path / "in.mkv"
-    ffmpeg(f"{source('64x36', 3)} -pix_fmt yuv420p -c:v ffv1 {before}")
+    ffmpeg(f"{source('96x54', 3)} -pix_fmt yuv420p -c:v ffv1 {before}")
     code = f"""
 from pathlib import Path
 from bnnup.video.enlarge import Options, choose_encoding
