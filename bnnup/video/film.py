@@ -13,14 +13,13 @@ from pathlib import Path
 import av
 import av.logging
 from av.container import InputContainer
-from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from bnnup.errors import MediaError
 from bnnup.video.claims import Claims, describe, talking
-from bnnup.video.frames import side_data
+from bnnup.video.frames import filters_for, side_data
 from bnnup.video.planes import LOCATIONS, PlaneFormat, read_pix_fmt
 from bnnup.video.read import (
     TS_DISCONT,
@@ -271,14 +270,7 @@ def _range(frame: VideoFrame) -> int:
 
 def _location(frame: VideoFrame) -> str | None:
     """Where chroma lies, or None where the film does not say. PyAV does not tell, a filter does."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format,
-        time_base=frame.time_base or Fraction(1, 25),
-    )
-    graph.link_nodes(source, graph.add("showinfo"), graph.add("buffersink")).configure()
+    graph = filters_for(frame, ("showinfo", ""))
     with talking(), av.logging.Capture() as said:
         graph.vpush(frame)
         graph.vpull()

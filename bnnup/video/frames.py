@@ -1,8 +1,10 @@
 """libav's frames and the planes in them."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -69,6 +71,20 @@ def fill(frame: VideoFrame, planes: list[Plane]) -> None:
         samples = np.frombuffer(memoryview(plane), values.dtype)
         line = plane.line_size // values.dtype.itemsize
         samples.reshape(-1, line)[: values.shape[0], : values.shape[1]] = values
+
+
+def filters_for(frame: VideoFrame, *filters: tuple[str, str]) -> Graph:
+    """libav's filters, each with its options, one behind the other, for frames like this one."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width,
+        height=frame.height,
+        format=frame.format,
+        time_base=frame.time_base or Fraction(1, 25),
+    )
+    steps = [graph.add(name, options or None) for name, options in (*filters, ("buffersink", ""))]
+    graph.link_nodes(source, *steps).configure()
+    return graph
 
 
 def side_data(frame: VideoFrame) -> dict[SideData, bytes]:

@@ -16,7 +16,6 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
-from av.filter.context import FilterContext
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from bnnup.errors import MediaError
 from bnnup.system import paths
 from bnnup.video.animation import DEEP_PIX_FMT, FORMATS, PIX_FMT, is_webp, to_apng
-from bnnup.video.frames import DEEP_WHITE, is_deep, is_rgb, mapped
+from bnnup.video.frames import DEEP_WHITE, filters_for, is_deep, is_rgb, mapped
 from bnnup.video.sequence import FORMAT, RATE, first_number, is_sequence, pattern
 from bnnup.video.telecine import field_matcher
 
@@ -378,21 +377,7 @@ class Crop:
         width, height = frame.width - left - right, frame.height - top - bottom
         if min(width, height) < 1:
             raise MediaError("the film says that nothing of its pictures is to be shown")
-        graph = Graph()
-        source = _buffer(graph, frame)
-        crop = graph.add("crop", f"{width}:{height}:{left}:{top}")
-        graph.link_nodes(source, crop, graph.add("buffersink")).configure()
-        return graph
-
-
-def _buffer(graph: Graph, frame: VideoFrame) -> FilterContext:
-    """Where a filter graph takes frames like this one."""
-    return graph.add_buffer(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format,
-        time_base=frame.time_base or Fraction(1, 25),
-    )
+        return filters_for(frame, ("crop", f"{width}:{height}:{left}:{top}"))
 
 
 def _deinterlacer(frame: VideoFrame, fields: str | None, cut: Cut) -> Graph:
@@ -400,12 +385,9 @@ def _deinterlacer(frame: VideoFrame, fields: str | None, cut: Cut) -> Graph:
 
     ``fields`` is the order of fields that all frames have.
     """
-    graph = Graph()
-    source = _buffer(graph, frame)
     which = f"parity={fields}:deint=all" if fields else "deint=interlaced"
-    bwdif = graph.add("bwdif", f"mode={'send_field' if cut.bob else 'send_frame'}:{which}")
-    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
-    return graph
+    mode = "send_field" if cut.bob else "send_frame"
+    return filters_for(frame, ("bwdif", f"mode={mode}:{which}"))
 
 
 def _pull(graph: Graph) -> Iterator[VideoFrame]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from bnnup.errors import MediaError
 from bnnup.video.film import FULL_RANGE, UNKNOWN, Colors, Film
-from bnnup.video.frames import DEEP_WHITE, from_planes, mapped, to_planes
+from bnnup.video.frames import DEEP_WHITE, filters_for, from_planes, mapped, to_planes
 from bnnup.video.planes import PlaneFormat
 
 # libav's matrices, by its numbers and as its scaler calls them.
@@ -39,7 +38,9 @@ class ToRgb:
         form, colors = self._film.form, self._film.colors
         if form.subsampling is None and self._codes is not None:
             frame = from_planes([self._codes[to_planes(frame, form)[0]]], self._pix_fmt)
-        graph = self._graph = self._graph or self._build(frame)
+        graph = self._graph = self._graph or filters_for(
+            frame, *self._conversion(), *_turn(self._film.matrix)
+        )
         frame.pts = 0  # frames are counted when they are encoded
         graph.vpush(frame)
         picture = graph.vpull()
@@ -47,19 +48,6 @@ class ToRgb:
             picture = mapped(picture, self._codes, self._alpha)
         picture.color_primaries, picture.color_trc = colors.primaries, colors.transfer
         return picture
-
-    def _build(self, frame: VideoFrame) -> Graph:
-        graph = Graph()
-        source = graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base or Fraction(1, 25),
-        )
-        steps = [*self._conversion(), *_turn(self._film.matrix), ("buffersink", "")]
-        graph.link_nodes(source, *(graph.add(name, words or None) for name, words in steps))
-        graph.configure()
-        return graph
 
     def _conversion(self) -> Iterator[tuple[str, str]]:
         """Filters and their options."""

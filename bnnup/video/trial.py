@@ -201,10 +201,11 @@ def _grey_chunks(trial: Muxer, film: Film, encoding: FilmEncoding) -> Iterator[C
     begin = round(film.origin / film.time_base)
     shapes = film.form.shapes(encoding.height, encoding.width)
     planes = [np.full(shape, 1 << film.form.bits - 1, film.form.dtype) for shape in shapes]
+    if packing := PACKINGS.get(encoding.pix_fmt):
+        planes = packing.pack(planes)
     packets = []
     for number in range(PICTURES):
-        packing = PACKINGS.get(encoding.pix_fmt)
-        frame = from_planes(packing.pack(planes) if packing else planes, encoding.pix_fmt)
+        frame = from_planes(planes, encoding.pix_fmt)
         frame.pts, frame.time_base = number, context.time_base
         packets += encode(context, frame)
     packets += encode(context, None)
