@@ -22,7 +22,7 @@ from bnnup.backends.engine import Engine
 from bnnup.model.cost import count
 from bnnup.model.file import Model, load_model, save_model
 from bnnup.model.zoo import SCALES
-from bnnup.train.queue import BENCHMARKS, score
+from bnnup.train.queue import BENCHMARKS, score_benchmarks
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->\n"
@@ -65,7 +65,7 @@ def measure(scale: int, bench: Path) -> list[Row]:
     models = {}
     for path in sorted(WEIGHTS.glob(f"*-x{scale}.safetensors")):
         model = load_model(path)
-        model = replace(model, about={**model.about, "scores": score(model, bench)})
+        model = replace(model, about={**model.about, "scores": score_benchmarks(model, bench)})
         save_model(model, path)
         models[path.stem.rpartition("-x")[0]] = model
     luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)

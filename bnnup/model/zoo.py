@@ -60,6 +60,14 @@ def _real(body: str, blocks: int, channels: int, learning_rate: float) -> Networ
 NETWORKS = (
     Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels"),
     Network("edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"),
+    Network(
+        "hybrid",
+        "hybrid",
+        7,
+        16,
+        2.5e-3,
+        "7 binary and 7 full-precision convolutions of 16 channels, in turn",
+    ),
     _real("edsr", 16, 64, 1e-3),
     _real("edsr-small", 8, 32, 2e-3),
     Network(

@@ -6,6 +6,7 @@ from torch import nn
 
 from bnnup.nn.edsr import EDSR
 from bnnup.nn.export import export
+from bnnup.nn.hybrid import Hybrid
 from bnnup.nn.rcan import RCAN
 from bnnup.nn.rdn import RDN
 from bnnup.nn.srresnet import SRResNet
@@ -13,9 +14,10 @@ from bnnup.nn.srresnet import SRResNet
 # By name: (scale, blocks, channels) to a network.
 ARCHITECTURES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "edsr": EDSR,
+    "hybrid": Hybrid,
     "srresnet": SRResNet,
     "rcan": RCAN,
     "rdn": RDN,
 }
 
-__all__ = ["ARCHITECTURES", "EDSR", "RCAN", "RDN", "SRResNet", "export"]
+__all__ = ["ARCHITECTURES", "EDSR", "RCAN", "RDN", "Hybrid", "SRResNet", "export"]
