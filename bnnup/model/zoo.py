@@ -1,6 +1,6 @@
 """The table of networks, and of their models: one for each scale."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SCALES = (2, 3, 4)
@@ -51,25 +51,36 @@ class Entry:
         return path if path.is_file() else None
 
 
-def _real(body: str, blocks: int, channels: int, learning_rate: float) -> Network:
-    description = f"{body}, for pictures with JPEG's or other damage"
-    name = f"{body}-real"
-    return Network(name, "edsr", blocks, channels, learning_rate, description, "real", body)
+def _real(body: Network, learning_rate: float) -> Network:
+    return replace(
+        body,
+        name=f"{body.name}-real",
+        learning_rate=learning_rate,
+        description=f"{body.name}, for pictures with JPEG's or other damage",
+        trained_for="real",
+        body=body.name,
+    )
 
 
+EDSR = Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels")
+EDSR_SMALL = Network(
+    "edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"
+)
+HYBRID = Network(
+    "hybrid",
+    "hybrid",
+    7,
+    16,
+    2.5e-3,
+    "7 binary and 7 full-precision convolutions of 16 channels, in turn",
+)
 NETWORKS = (
-    Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels"),
-    Network("edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"),
-    Network(
-        "hybrid",
-        "hybrid",
-        7,
-        16,
-        2.5e-3,
-        "7 binary and 7 full-precision convolutions of 16 channels, in turn",
-    ),
-    _real("edsr", 16, 64, 1e-3),
-    _real("edsr-small", 8, 32, 2e-3),
+    EDSR,
+    EDSR_SMALL,
+    HYBRID,
+    _real(EDSR, 1e-3),
+    _real(EDSR_SMALL, 2e-3),
+    _real(HYBRID, 1.5e-3),
     Network(
         "edsr-small-screen",
         "edsr",
