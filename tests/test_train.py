@@ -324,18 +324,22 @@ def test_a_quarter_of_the_patches_is_clean(pictures: Path) -> None:
     assert share == pytest.approx(CLEAN, abs=0.05)
 
 
-def test_starting_from_a_model_file_computes_the_same(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["edsr", "hybrid"])
+def test_starting_from_a_model_file_computes_the_same(
+    architecture: str, pictures: Path, tmp_path: Path
+) -> None:
     """From signs alone: up to the rounding of what batch norm folds away."""
-    trained(TINY, pictures, tmp_path / "first")
+    settings = replace(TINY, architecture=architecture)
+    trained(settings, pictures, tmp_path / "first")
     model = load_model(tmp_path / "first" / MODEL)
     start = tmp_path / "first" / MODEL
-    trainer = Trainer(TINY, [pictures], tmp_path / "second", initial=start)
+    trainer = Trainer(settings, [pictures], tmp_path / "second", initial=start)
     network = trainer.network.eval()
     luma = np.random.default_rng(0).random((20, 24), np.float32)
     ours = network(torch.from_numpy(luma)[None, None])[0, 0].detach().numpy()
     np.testing.assert_allclose(ours, TorchBackend(model).run(luma), atol=1e-4)
     with pytest.raises(TrainingError, match="another architecture, size or scale"):
-        Trainer(replace(TINY, channels=16), [pictures], tmp_path / "third", initial=start)
+        Trainer(replace(settings, channels=16), [pictures], tmp_path / "third", initial=start)
 
 
 def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_tables_are_those_of_the_engine(page: Page) -> None:
     np.testing.assert_array_equal(np.float32(merging), MERGING)
 
 
-@pytest.mark.parametrize("name", ["edsr-small", "edsr", "rcan", "rdn", "srresnet"])
+@pytest.mark.parametrize("name", ["edsr-small", "edsr", "hybrid", "rcan", "rdn", "srresnet"])
 def test_models_are_read(name: str, page: Page, site: Path, tmp_path: Path) -> None:
     path = find_model(name, 2)
     shutil.copy(path, site / "given.safetensors")
