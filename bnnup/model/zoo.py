@@ -64,7 +64,7 @@ def _real(body: Network, learning_rate: float) -> Network:
 
 EDSR = Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels")
 EDSR_SMALL = Network(
-    "edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: the fastest"
+    "edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: small and fast"
 )
 HYBRID = Network(
     "hybrid",
