@@ -192,8 +192,9 @@ def test_every_binary_convolution_lies_under_a_full_precision_skip(architecture:
     # What the flow itself computes, in a hybrid network, cuts nothing.
     for layer in network.get_submodule("body").modules():
         if isinstance(layer, Convolution):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
             nn.init.dirac_(layer.convolution.weight)
-            nn.init.zeros_(layer.convolution.bias)
     features = torch.randn(1, 8, 6, 6)
     with torch.no_grad():
         flow = network.get_submodule("body")(features)
