@@ -80,7 +80,6 @@ NETWORKS = (
     HYBRID,
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),
-    _real(HYBRID, 1.5e-3),
     Network(
         "edsr-small-screen",
         "edsr",
