@@ -66,18 +66,17 @@ EDSR = Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels")
 EDSR_SMALL = Network(
     "edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: small and fast"
 )
-HYBRID = Network(
-    "hybrid",
-    "hybrid",
-    7,
-    16,
-    2.5e-3,
-    "7 binary and 7 full-precision convolutions of 16 channels, in turn",
-)
 NETWORKS = (
     EDSR,
     EDSR_SMALL,
-    HYBRID,
+    Network(
+        "hybrid",
+        "hybrid",
+        7,
+        16,
+        2.5e-3,
+        "7 binary and 7 full-precision convolutions of 16 channels, in turn",
+    ),
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),
     Network(
