@@ -28,7 +28,7 @@ from bnnup.train.latent import read_latent, save_latent
 from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, choose_precision, read_checkpoint
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
-from bnnup.train.settings import VARIANTS, TrainingSettings, size_of
+from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings, size_of
 
 TINY = TrainingSettings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
@@ -156,11 +156,13 @@ def trained(settings: TrainingSettings, pictures: Path, run: Path, **options: fl
     return trainer
 
 
-def test_a_stopped_run_continues_exactly(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_stopped_run_continues_exactly(pictures: Path, tmp_path: Path, optimizer: str) -> None:
     """Stopped after every single step, across the change to binary weights."""
-    whole = trained(TINY, pictures, tmp_path / "whole")
+    settings = replace(TINY, optimizer=optimizer)
+    whole = trained(settings, pictures, tmp_path / "whole")
     for _ in range(TINY.steps):
-        stopped = trained(TINY, pictures, tmp_path / "stopped", stop_after=0)
+        stopped = trained(settings, pictures, tmp_path / "stopped", stop_after=0)
     assert stopped.step == whole.step == TINY.steps
     ours, theirs = whole.network.state_dict(), stopped.network.state_dict()
     for name, tensor in ours.items():
@@ -243,6 +245,8 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
         Trainer(replace(TINY, architecture="vgg"), [pictures], tmp_path / "run")
     with pytest.raises(TrainingError, match="auto, bf16 or no"):
         TrainingSettings(precision="fp8")
+    with pytest.raises(TrainingError, match="adam or soap"):
+        TrainingSettings(optimizer="sgd")
     with pytest.raises(TrainingError, match="warm_up"):
         TrainingSettings(warm_up=1.0)
     (tmp_path / CHECKPOINT).write_bytes(b"junk")

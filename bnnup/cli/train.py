@@ -65,8 +65,11 @@ def train(
     patch: Annotated[
         int, typer.Option(min=1, help="Side of a small patch in pixels.")
     ] = TrainingSettings.patch,
+    optimizer: Annotated[
+        str, typer.Option(help="adam, or soap: slower steps that bring more.")
+    ] = TrainingSettings.optimizer,
     learning_rate: Annotated[
-        float, typer.Option(help="Adam's learning rate at its peak.")
+        float, typer.Option(help="Learning rate at its peak.")
     ] = TrainingSettings.learning_rate,
     warm_up: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run in which the learning rate rises.")
@@ -117,6 +120,7 @@ def train(
         minutes=minutes,
         batch=batch,
         patch=patch,
+        optimizer=optimizer,
         learning_rate=learning_rate,
         warm_up=warm_up,
         real_weights=real_weights,

@@ -41,6 +41,7 @@ from bnnup.train.data import (
 from bnnup.train.degrade import CASES, luma_of
 from bnnup.train.latent import read_latent, restore, save_latent
 from bnnup.train.settings import VARIANTS, TrainingSettings
+from bnnup.train.soap import Soap
 
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
@@ -104,8 +105,7 @@ class Trainer:
         network = network.to(self.device)
         # torch's stubs lack this overload, which its documentation names.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
+        optimizer = choose_optimizer(settings.optimizer, network)
         objective, self.optimizer = self.accelerator.prepare(Objective(self.network), optimizer)
         self._ways = ways_to_run(objective, self.device, compile_step=compile_step)
         self._way, self.objective = next(self._ways)
@@ -299,6 +299,14 @@ def ways_to_run(
     if compile_step:
         yield "compiled", torch.compile(objective)
     yield "as it is", objective
+
+
+def choose_optimizer(name: str, network: nn.Module) -> torch.optim.Optimizer:
+    """A fresh optimizer of the network's parameters; every step sets its rate."""
+    if name == "soap":
+        return Soap(network.parameters())
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
 
 
 def choose_precision(precision: str) -> str:

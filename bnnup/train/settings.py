@@ -7,6 +7,7 @@ from bnnup.errors import TrainingError
 from bnnup.model.zoo import NETWORKS
 
 PRECISIONS = ("auto", "bf16", "no")
+OPTIMIZERS = ("adam", "soap")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
 VARIANTS = {"clean": 1, "real": 6, "screen": 1}
@@ -35,7 +36,8 @@ class TrainingSettings:
     minutes: float | None = None
     batch: int = 16  # patches, per device
     patch: int = 32  # low-resolution pixels, each way
-    learning_rate: float = 1.5e-3  # Adam's, at its peak
+    optimizer: str = "adam"
+    learning_rate: float = 1.5e-3  # at its peak
     warm_up: float = 0.03  # share of the run with rising learning rate
     real_weights: float = 0.33  # share of the run before weights turn binary
     held_out: int = 12  # pictures
@@ -58,6 +60,9 @@ class TrainingSettings:
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS[:-1]) + f" or {PRECISIONS[-1]}"
             raise TrainingError(f"precision is {known}, not {self.precision!r}")
+        if self.optimizer not in OPTIMIZERS:
+            known = " or ".join(OPTIMIZERS)
+            raise TrainingError(f"optimizer is {known}, not {self.optimizer!r}")
         if self.trained_for not in VARIANTS:
             known = ", ".join(VARIANTS)
             raise TrainingError(f"a network is trained for {known}, not {self.trained_for!r}")
