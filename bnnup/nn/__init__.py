@@ -1,6 +1,7 @@
 """Networks as torch modules, and their export to programs."""
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
@@ -18,6 +19,9 @@ ARCHITECTURES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "srresnet": SRResNet,
     "rcan": RCAN,
     "rdn": RDN,
+    "srresnet-hybrid": partial(SRResNet, hybrid=True),
+    "rcan-hybrid": partial(RCAN, hybrid=True),
+    "rdn-hybrid": partial(RDN, hybrid=True),
 }
 
 __all__ = ["ARCHITECTURES", "EDSR", "RCAN", "RDN", "Hybrid", "SRResNet", "export"]

@@ -1,4 +1,6 @@
-"""RDN in E2FIF form: where channels change, the skip averages.
+"""RDN in E2FIF form, and a narrow one that computes in full precision between its signs.
+
+Where channels change, the skip of a binary convolution averages.
 
 RDN: Zhang et al., CVPR 2018. E2FIF: Song et al., IEEE TIP 2023.
 """
@@ -7,24 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from bnnup.nn.ends import Ends
-from bnnup.nn.layers import BinaryConvolution
+from bnnup.nn.layers import BinaryConvolution, Convolution, Layer
 
-CONVOLUTIONS = 8  # in a block
+CONVOLUTIONS = 8  # in a block, besides its fusion
+HYBRID_CONVOLUTIONS = 2
 
 
 class Block(nn.Module):
     """Densely connected binary convolutions, fused by a 1×1.
 
-    Each convolution reads all features so far and adds ``channels`` more.
+    Each convolution reads all features so far and adds ``channels`` more. In a ``hybrid``
+    block the fusion is a 3×3 in full precision, which begins by passing on what came in.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, hybrid: bool) -> None:
         super().__init__()
-        widths = [(i + 1) * channels for i in range(CONVOLUTIONS + 1)]
+        convolutions = HYBRID_CONVOLUTIONS if hybrid else CONVOLUTIONS
+        widths = [(i + 1) * channels for i in range(convolutions + 1)]
         self.growth = nn.ModuleList(
             BinaryConvolution(width, channels, skip="average") for width in widths[:-1]
         )
-        self.fusion = BinaryConvolution(widths[-1], channels, kernel=1, skip="average")
+        self.fusion = _fusion(widths[-1], channels, 3, hybrid=hybrid)
 
     def forward(self, x: Tensor) -> Tensor:
         for convolution in self.growth:
@@ -36,10 +41,10 @@ class Block(nn.Module):
 class Body(nn.Module):
     """Blocks whose results are all fused by a 1×1 and a 3×3, and a skip over everything."""
 
-    def __init__(self, blocks: int, channels: int) -> None:
+    def __init__(self, blocks: int, channels: int, *, hybrid: bool) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
-        self.fusion = BinaryConvolution(blocks * channels, channels, kernel=1, skip="average")
+        self.blocks = nn.ModuleList(Block(channels, hybrid=hybrid) for _ in range(blocks))
+        self.fusion = _fusion(blocks * channels, channels, 1, hybrid=hybrid)
         self.last = BinaryConvolution(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +57,18 @@ class Body(nn.Module):
 
 
 class RDN(Ends):
-    """``blocks`` dense blocks of eight binary convolutions with growth ``channels``."""
+    """``blocks`` dense blocks of binary convolutions with growth ``channels``.
 
-    def __init__(self, scale: int, blocks: int = 8, channels: int = 64) -> None:
-        super().__init__(scale, channels, Body(blocks, channels))
+    There are eight in a block; in a ``hybrid`` one, two.
+    """
+
+    def __init__(
+        self, scale: int, blocks: int = 8, channels: int = 64, *, hybrid: bool = False
+    ) -> None:
+        super().__init__(scale, channels, Body(blocks, channels, hybrid=hybrid))
+
+
+def _fusion(in_channels: int, channels: int, kernel: int, *, hybrid: bool) -> Layer:
+    if hybrid:
+        return Convolution(in_channels, channels, kernel).pass_on()
+    return BinaryConvolution(in_channels, channels, kernel=1, skip="average")
