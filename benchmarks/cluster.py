@@ -176,7 +176,7 @@ def measure_pictures(megapixels: float, model: str, seconds: float) -> dict[str,
 # A list without end
 
 
-class Simulated(AbstractFileSystem):
+class Simulated(AbstractFileSystem):  # type: ignore[misc]
     """Folders of FOLDER pictures, which are made when they are read; ``entries`` in all."""
 
     protocol = PROTOCOL

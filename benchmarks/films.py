@@ -61,8 +61,9 @@ def read(path: Path) -> Levels:
 
 def luma_of(frame: av.VideoFrame) -> Levels:
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width].astype(np.float64)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    levels: Levels = rows[:, : plane.width].astype(np.float64)
+    return levels
 
 
 def enlarged(path: Path, model: str) -> dict[str, Levels]:
@@ -91,7 +92,7 @@ def psnr(result: Levels, truth: Levels) -> float:
 
 def codes(pixels: Pixels) -> Levels:
     """Luma of R'G'B', 16 to 235."""
-    luma: Levels = np.rint(16 + 219 * color.luma(pixels.astype(np.float64) / 255))
+    luma: Levels = np.rint(16 + 219 * color.luma(pixels.astype(np.float32) / np.float32(255)))
     return luma
 
 
@@ -125,8 +126,8 @@ def main() -> None:
             films = {"source": read(film)} | enlarged(film, options.model)
             for name, result in films.items():
                 steady[name].append(float(result.std(axis=0).mean()))
-    for name, columns in gained.items():
-        quality.add_row(name, *(f"{np.mean(column):.2f}" for column in columns))
+    for name, measured in gained.items():
+        quality.add_row(name, *(f"{np.mean(column):.2f}" for column in measured))
     for name, values in steady.items():
         flicker.add_row(name, f"{np.mean(values):.2f}")
     console = Console(width=100, highlight=False)

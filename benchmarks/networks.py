@@ -52,7 +52,8 @@ class Plain(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.body(x)
-        return self.shuffle(y + x if self.anchored else y)
+        shuffled: torch.Tensor = self.shuffle(y + x if self.anchored else y)
+        return shuffled
 
 
 def ecbsr(scale: int, layers: int, channels: int) -> nn.Module:

@@ -23,7 +23,7 @@ def cluster(nodes: int) -> Iterator[str]:
     for _ in range(nodes):
         made.add_node(num_cpus=1, object_store_memory=STORE)
     yield made.address
-    made.shutdown()
+    made.shutdown()  # type: ignore[no-untyped-call]
 
 
 def claimer(claims: Path, cores: int) -> Callable[[], None]:

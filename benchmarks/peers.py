@@ -11,9 +11,13 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCKS, CHANNELS, SCALE = 16, 64, 4
 
@@ -32,7 +36,7 @@ class Peer:
         return [name for name in self.packages if importlib.util.find_spec(name) is None]
 
 
-def make_twin() -> "torch.nn.Module":  # noqa: F821
+def make_twin() -> "torch.nn.Module":
     """EDSR in full precision, random weights."""
     import torch
     from torch import nn
@@ -44,7 +48,8 @@ def make_twin() -> "torch.nn.Module":  # noqa: F821
             self.activation = nn.PReLU(CHANNELS)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.activation(self.convolution(x) + x)
+            y: torch.Tensor = self.activation(self.convolution(x) + x)
+            return y
 
     class Twin(nn.Module):
         def __init__(self) -> None:
@@ -56,7 +61,9 @@ def make_twin() -> "torch.nn.Module":  # noqa: F821
             self.shuffle = nn.PixelShuffle(SCALE)
 
         def forward(self, luma: torch.Tensor) -> torch.Tensor:
-            return self.shuffle(self.tail(self.body(self.head(luma))) + self.base(luma))
+            parts = self.tail(self.body(self.head(luma))) + self.base(luma)
+            enlarged: torch.Tensor = self.shuffle(parts)
+            return enlarged
 
     torch.manual_seed(0)
     return Twin().eval()
@@ -67,7 +74,8 @@ def prepare_torch(luma: NDArray[np.float32], threads: int, dtype: str) -> Call:
 
     torch.set_num_threads(threads)
     kind = getattr(torch, dtype)
-    twin = make_twin().to(kind).to(memory_format=torch.channels_last)
+    # torch's stubs lack this overload, which its documentation names.
+    twin = make_twin().to(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.from_numpy(luma).to(kind).to(memory_format=torch.channels_last)
 
     def run() -> object:
@@ -84,7 +92,8 @@ def prepare_onnxruntime(luma: NDArray[np.float32], threads: int) -> Call:
     import torch
 
     file = io.BytesIO()
-    torch.onnx.export(make_twin(), (torch.from_numpy(luma),), file, dynamo=False)
+    example = (torch.from_numpy(luma),)
+    torch.onnx.export(make_twin(), example, file, dynamo=False)  # type: ignore[arg-type]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -96,7 +105,7 @@ def prepare_onnxruntime(luma: NDArray[np.float32], threads: int) -> Call:
 
 
 def prepare_openvino(
-    network: "torch.nn.Module",  # noqa: F821
+    network: "torch.nn.Module",
     luma: NDArray[np.float32],
     threads: int,
     precision: str,
@@ -123,7 +132,8 @@ def prepare_openvino(
         settings["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[precision]
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     request.set_input_tensor(openvino.Tensor(luma))
-    return request.infer
+    infer: Call = request.infer
+    return infer
 
 
 def openvino_peer(precision: str) -> Peer:

@@ -7,7 +7,8 @@ each border. Nothing is ever trained, tuned or chosen by these pictures.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,15 @@ from bnnup.upscale.choice import AUTO
 Pixels = NDArray[np.uint8]
 Enlarge = Callable[[Pixels], Pixels]
 
+
+def with_noise(pixels: Pixels, sigma: float) -> Pixels:
+    return add_noise(pixels, sigma, np.random.default_rng(0), grey=False)
+
+
 CASES: dict[str, Callable[[Pixels], Pixels]] = {
     "clean": lambda pixels: pixels,
-    **{f"JPEG {q}": lambda pixels, q=q: through_jpeg(pixels, q) for q in (95, 85, 70, 50, 30)},
-    **{
-        f"noise {sigma}": lambda pixels, sigma=sigma: add_noise(
-            pixels, sigma, np.random.default_rng(0), grey=False
-        )
-        for sigma in (5, 15)
-    },
+    **{f"JPEG {q}": partial(through_jpeg, quality=q) for q in (95, 85, 70, 50, 30)},
+    **{f"noise {sigma}": partial(with_noise, sigma=sigma) for sigma in (5, 15)},
 }
 GREY = {f"JPEG {q}": lambda pixels, q=q: through_jpeg(pixels, q) for q in (10, 20, 30, 40)}
 
@@ -67,7 +68,7 @@ def scores(
     enlarge: Enlarge,
     pictures: Sequence[Pixels],
     scale: int,
-    cases: dict[str, Callable[[Pixels], Pixels]],
+    cases: Mapping[str, Callable[[Pixels], Pixels]],
     measure: Callable[[Pixels, Pixels, int], float] = luma_psnr,
 ) -> list[list[float]]:
     """For each case, the PSNR of each picture in dB."""
@@ -89,7 +90,7 @@ def table(
     models: dict[str, Enlarge],
     pictures: Sequence[Pixels],
     scale: int,
-    cases: dict[str, Callable[[Pixels], Pixels]],
+    cases: Mapping[str, Callable[[Pixels], Pixels]],
     measure: Callable[[Pixels, Pixels, int], float] = luma_psnr,
 ) -> None:
     result = Table("", *cases, title=title, box=None)
@@ -108,12 +109,15 @@ def with_bicubic_chroma(enlarge: Enlarge, scale: int) -> Enlarge:
     """The same luma; chroma as bicubic alone has it."""
 
     def enlarged(pixels: Pixels) -> Pixels:
-        white = np.float32(255)
-        luma = color.luma(enlarge(pixels) / white)
-        chroma = (bicubic.enlarge(plane, scale) for plane in color.split(pixels / white)[1:])
+        luma = color.luma(_floats(enlarge(pixels)))
+        chroma = (bicubic.enlarge(plane, scale) for plane in color.split(_floats(pixels))[1:])
         return color.quantize(color.merge(luma, *chroma), np.dtype(np.uint8))
 
     return enlarged
+
+
+def _floats(pixels: Pixels) -> NDArray[np.float32]:
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def enlargers(names: Sequence[str], scale: int) -> dict[str, Enlarge]:

@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path)
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT / "web"))
-    from build import build_page
+    from build import build_page  # type: ignore[attr-defined]
 
     width, height = map(int, arguments.size.split("x"))
     with TemporaryDirectory() as made, served(Path(made)) as address, sync_playwright() as started:

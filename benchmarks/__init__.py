@@ -1,0 +1,1 @@
+"""What is measured: speed as ratios side by side, quality on the benchmark sets."""
