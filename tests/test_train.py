@@ -49,9 +49,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_held_out_pictures_are_spread_and_disjoint(pictures: Path) -> None:
     paths = list_pictures(pictures, scale=2)
     assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "3.png"]
-    training, validation = hold_out(paths, 2)
-    assert [path.name for path in validation] == ["1.png", "3.png"]
+    training, validation = hold_out(paths, 36)
+    assert [path.name for path in validation] == ["2.png"]  # an eighth, but one at least
     assert sorted(training + validation) == paths
+    many = [Path(f"{i:02}.png") for i in range(32)]
+    training, validation = hold_out(many, 2)
+    assert [path.name for path in validation] == ["08.png", "24.png"]
+    assert sorted(training + validation) == many
+    assert len(hold_out(many, 36)[1]) == 4
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -239,8 +244,8 @@ def test_steps_are_computed_in_bf16_only_where_that_is_no_emulation(
 def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no pictures"):
         list_pictures(tmp_path, scale=2)
-    with pytest.raises(TrainingError, match="hold out 4 of 4"):
-        hold_out(list_pictures(pictures, scale=2), 4)
+    with pytest.raises(TrainingError, match="two at least"):
+        hold_out([pictures / "0.png"], 1)
     with pytest.raises(TrainingError, match="known: edsr"):
         Trainer(replace(TINY, architecture="vgg"), [pictures], tmp_path / "run")
     with pytest.raises(TrainingError, match="auto, bf16 or no"):

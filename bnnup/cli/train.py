@@ -78,7 +78,8 @@ def train(
         float, typer.Option(min=0, max=1, help="Share of the run before weights turn binary.")
     ] = TrainingSettings.real_weights,
     held_out: Annotated[
-        int, typer.Option(min=1, help="Pictures kept for validation.")
+        int,
+        typer.Option(min=1, help="Pictures of each folder kept for validation, at most an eighth."),
     ] = TrainingSettings.held_out,
     validate_every: ValidateEvery = 1000,
     precision: Annotated[

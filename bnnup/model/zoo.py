@@ -10,7 +10,7 @@ SCALES = (2, 3, 4)
 class Network:
     """A network known by name, and the recipe by which it is trained at every scale.
 
-    ``learning_rate`` is Adam's at the peak of a ×2 run from scratch. A network that is
+    ``learning_rate`` is the optimizer's at the peak of a ×2 run from scratch. A network that is
     ``trained_for`` real pictures, with the damage that these have, or for screenshots, starts
     from ``body``.
     """
@@ -23,6 +23,7 @@ class Network:
     description: str
     trained_for: str = "clean"
     body: str | None = None
+    optimizer: str = "adam"
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ NETWORKS = (
         "hybrid",
         7,
         16,
-        2.5e-3,
+        3e-3,
         "7 binary and 7 full-precision convolutions of 16 channels, in turn",
+        optimizer="soap",
     ),
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),

@@ -66,9 +66,13 @@ def _density(path: Path) -> int | None:
 
 
 def hold_out(paths: list[Path], count: int) -> tuple[list[Path], list[Path]]:
-    """(training, validation): ``count`` pictures evenly spread over the list are held out."""
-    if not 0 < count < len(paths):
-        raise TrainingError(f"cannot hold out {count} of {len(paths)} pictures for validation")
+    """(training, validation): ``count`` pictures evenly spread over the list are held out.
+
+    At most an eighth of them, but one at least.
+    """
+    if len(paths) < 2:
+        raise TrainingError(f"{paths[0].parent} has a single picture; training needs two at least")
+    count = min(count, max(1, len(paths) // 8))
     held = {(2 * i + 1) * len(paths) // (2 * count) for i in range(count)}
     training = [path for i, path in enumerate(paths) if i not in held]
     return training, [paths[i] for i in sorted(held)]

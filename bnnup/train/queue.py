@@ -44,6 +44,7 @@ def settings_for(network: Network, scale: int, base: TrainingSettings) -> Traini
         scale=scale,
         blocks=network.blocks,
         channels=network.channels,
+        optimizer=network.optimizer,
         learning_rate=network.learning_rate,
         trained_for=network.trained_for,
     )

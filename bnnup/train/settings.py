@@ -40,7 +40,7 @@ class TrainingSettings:
     learning_rate: float = 1.5e-3  # at its peak
     warm_up: float = 0.03  # share of the run with rising learning rate
     real_weights: float = 0.33  # share of the run before weights turn binary
-    held_out: int = 12  # pictures
+    held_out: int = 36  # pictures of each folder, but at most an eighth of them
     precision: str = "auto"  # of the step: "bf16", "no" for float32, or what is faster
     seed: int = 0
     trained_for: str = "clean"
