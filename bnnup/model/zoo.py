@@ -79,6 +79,15 @@ NETWORKS = (
         "7 binary and 7 full-precision convolutions of 16 channels, in turn",
         optimizer="soap",
     ),
+    Network(
+        "hybrid-large",
+        "hybrid",
+        10,
+        32,
+        3e-3,
+        "10 binary and 10 full-precision convolutions of 32 channels, in turn",
+        optimizer="soap",
+    ),
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),
     Network(

@@ -24,7 +24,7 @@ ORIGIN = {
 # In which order networks are trained, by name and scale: the cheap ones first. What starts
 # from a body comes after it.
 ORDER = (
-    *(("hybrid", scale) for scale in SCALES),
+    *((name, scale) for name in ("hybrid", "hybrid-large") for scale in SCALES),
     *(("edsr-small", 2), ("edsr-small-real", 2), ("edsr-small-real", 3), ("edsr-small-real", 4)),
     *(("edsr-small", 3), ("edsr-small", 4), ("edsr", 2), ("edsr", 3), ("edsr", 4)),
     *(("edsr-real", 2), ("edsr-real", 4), ("edsr-real", 3)),
