@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.real import originals
-from bnnup.pixels import color
 from bnnup.pixels.bicubic import reduce
+from bnnup.train import degrade
 
 Pixels = NDArray[np.uint8]
 Levels = NDArray[np.float64]
@@ -92,7 +92,7 @@ def psnr(result: Levels, truth: Levels) -> float:
 
 def codes(pixels: Pixels) -> Levels:
     """Luma of R'G'B', 16 to 235."""
-    luma: Levels = np.rint(16 + 219 * color.luma(pixels.astype(np.float32) / np.float32(255)))
+    luma: Levels = np.rint(16 + 219 * degrade.luma_of(pixels))
     return luma
 
 

@@ -23,7 +23,7 @@ from bnnup.model.zoo import entries_named
 from bnnup.pictures.read import read_picture
 from bnnup.pixels import bicubic, color
 from bnnup.pixels.bicubic import reduce
-from bnnup.train.degrade import add_noise, through_jpeg
+from bnnup.train.degrade import add_noise, luma_of, through_jpeg
 from bnnup.upscale.choice import AUTO
 
 Pixels = NDArray[np.uint8]
@@ -39,7 +39,7 @@ CASES: dict[str, Callable[[Pixels], Pixels]] = {
     **{f"JPEG {q}": partial(through_jpeg, quality=q) for q in (95, 85, 70, 50, 30)},
     **{f"noise {sigma}": partial(with_noise, sigma=sigma) for sigma in (5, 15)},
 }
-GREY = {f"JPEG {q}": lambda pixels, q=q: through_jpeg(pixels, q) for q in (10, 20, 30, 40)}
+GREY = {f"JPEG {q}": partial(through_jpeg, quality=q) for q in (10, 20, 30, 40)}
 
 
 def originals(folder: Path, scale: int) -> list[Pixels]:
@@ -109,15 +109,12 @@ def with_bicubic_chroma(enlarge: Enlarge, scale: int) -> Enlarge:
     """The same luma; chroma as bicubic alone has it."""
 
     def enlarged(pixels: Pixels) -> Pixels:
-        luma = color.luma(_floats(enlarge(pixels)))
-        chroma = (bicubic.enlarge(plane, scale) for plane in color.split(_floats(pixels))[1:])
+        colors = pixels.astype(np.float32) / np.float32(255)
+        chroma = (bicubic.enlarge(plane, scale) for plane in color.split(colors)[1:])
+        luma = luma_of(enlarge(pixels))
         return color.quantize(color.merge(luma, *chroma), np.dtype(np.uint8))
 
     return enlarged
-
-
-def _floats(pixels: Pixels) -> NDArray[np.float32]:
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 def enlargers(names: Sequence[str], scale: int) -> dict[str, Enlarge]:

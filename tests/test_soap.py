@@ -29,10 +29,10 @@ def gradients(shape: tuple[int, ...], steps: int) -> Tensor:
     return mixed.reshape(steps, *shape)
 
 
-def walk(gradients: Tensor, rate: float = RATE) -> Tensor:
+def walk(gradients: Tensor) -> Tensor:
     """Where a weight that began with zeros is after these gradients."""
     weight = nn.Parameter(torch.zeros_like(gradients[0]))
-    optimizer = Soap([weight], lr=rate, betas=BETAS)
+    optimizer = Soap([weight], lr=RATE, betas=BETAS)
     for gradient in gradients:
         weight.grad = gradient.clone()
         optimizer.step()

@@ -25,13 +25,13 @@ class Block(nn.Module):
     def __init__(self, channels: int, *, hybrid: bool) -> None:
         super().__init__()
         self.first = BinaryConvolution(channels, channels)
-        second: Layer = (
-            Convolution(channels, channels)
-            if hybrid
-            else BinaryConvolution(channels, channels, skip="none", activation="none")
-        )
-        squeeze = max(channels // (HYBRID_REDUCTION if hybrid else REDUCTION), 1)
-        self.second = second
+        self.second: Layer
+        if hybrid:
+            self.second, reduction = Convolution(channels, channels), HYBRID_REDUCTION
+        else:
+            self.second = BinaryConvolution(channels, channels, skip="none", activation="none")
+            reduction = REDUCTION
+        squeeze = max(channels // reduction, 1)
         self.attention = ChannelAttention(channels, squeeze, WINDOW)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Block(nn.Module):
         self.growth = nn.ModuleList(
             BinaryConvolution(width, channels, skip="average") for width in widths[:-1]
         )
-        self.fusion = _fusion(widths[-1], channels, 3, hybrid=hybrid)
+        self.fusion = _fusion(widths[-1], channels, 3 if hybrid else 1, hybrid=hybrid)
 
     def forward(self, x: Tensor) -> Tensor:
         for convolution in self.growth:
@@ -71,4 +71,4 @@ class RDN(Ends):
 def _fusion(in_channels: int, channels: int, kernel: int, *, hybrid: bool) -> Layer:
     if hybrid:
         return Convolution(in_channels, channels, kernel).pass_on()
-    return BinaryConvolution(in_channels, channels, kernel=1, skip="average")
+    return BinaryConvolution(in_channels, channels, kernel, skip="average")

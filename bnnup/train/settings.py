@@ -57,12 +57,10 @@ class TrainingSettings:
                 raise TrainingError(
                     f"{name} is a share from 0 to below 1, not {getattr(self, name)}"
                 )
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS[:-1]) + f" or {PRECISIONS[-1]}"
-            raise TrainingError(f"precision is {known}, not {self.precision!r}")
-        if self.optimizer not in OPTIMIZERS:
-            known = " or ".join(OPTIMIZERS)
-            raise TrainingError(f"optimizer is {known}, not {self.optimizer!r}")
+        for name, values in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
+            if (value := getattr(self, name)) not in values:
+                known = ", ".join(values[:-1]) + f" or {values[-1]}"
+                raise TrainingError(f"{name} is {known}, not {value!r}")
         if self.trained_for not in VARIANTS:
             known = ", ".join(VARIANTS)
             raise TrainingError(f"a network is trained for {known}, not {self.trained_for!r}")

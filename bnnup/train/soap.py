@@ -68,26 +68,31 @@ def _direction(group: dict[str, Any], state: dict[str, Any], gradient: Tensor) -
     mean: Tensor = state["mean"]
     square: Tensor = state["square"]
     mean.lerp_(gradient, 1 - beta)
-    if gradient.ndim == 1:
-        square.lerp_(gradient.square(), 1 - beta_square)
-        step: Tensor = mean / (1 - beta**count) / _size(square, beta_square**count, group["eps"])
-        return step
-    left, right = state["rows_basis"], state["columns_basis"]
-    square.lerp_((left.mT @ gradient @ right).square(), 1 - beta_square)
-    size = _size(square, beta_square**count, group["eps"])
-    direction: Tensor = left @ (left.mT @ mean @ right / size) @ right.mT
-    direction /= 1 - beta**count
-    state["rows"].lerp_(gradient @ gradient.mT, 1 - group["basis_beta"])
-    state["columns"].lerp_(gradient.mT @ gradient, 1 - group["basis_beta"])
-    if count % group["every"] == 0:
-        _follow(state, "rows", 1)
-        _follow(state, "columns", 2)
+    square.lerp_(_turned(state, gradient).square(), 1 - beta_square)
+    size = (square / (1 - beta_square**count)).sqrt() + group["eps"]
+    direction: Tensor = _turned_back(state, _turned(state, mean) / size) / (1 - beta**count)
+    if gradient.ndim == 3:
+        state["rows"].lerp_(gradient @ gradient.mT, 1 - group["basis_beta"])
+        state["columns"].lerp_(gradient.mT @ gradient, 1 - group["basis_beta"])
+        if count % group["every"] == 0:
+            _follow(state, "rows", 1)
+            _follow(state, "columns", 2)
     return direction
 
 
-def _size(square: Tensor, unseen: float, eps: float) -> Tensor:
-    size: Tensor = (square / (1 - unseen)).sqrt() + eps
-    return size
+def _turned(state: dict[str, Any], x: Tensor) -> Tensor:
+    """Matrices in the bases of their rows and columns; anything else as it is."""
+    if x.ndim == 1:
+        return x
+    turned: Tensor = state["rows_basis"].mT @ x @ state["columns_basis"]
+    return turned
+
+
+def _turned_back(state: dict[str, Any], x: Tensor) -> Tensor:
+    if x.ndim == 1:
+        return x
+    turned: Tensor = state["rows_basis"] @ x @ state["columns_basis"].mT
+    return turned
 
 
 def _by_shape(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
