@@ -252,6 +252,8 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
         TrainingSettings(precision="fp8")
     with pytest.raises(TrainingError, match="adam or soap"):
         TrainingSettings(optimizer="sgd")
+    with pytest.raises(TrainingError, match="held_out must be above 0"):
+        TrainingSettings(held_out=0)
     with pytest.raises(TrainingError, match="warm_up"):
         TrainingSettings(warm_up=1.0)
     (tmp_path / CHECKPOINT).write_bytes(b"junk")
@@ -366,6 +368,7 @@ def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:
 
 def test_the_architecture_gives_the_size() -> None:
     assert size_of("rcan") == {"blocks": 5, "channels": 64}
+    assert size_of("rcan-hybrid") == {"blocks": 3, "channels": 16}
     assert size_of("rcan", channels=32) == {"blocks": 5, "channels": 32}
 
 

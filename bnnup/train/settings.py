@@ -11,14 +11,17 @@ OPTIMIZERS = ("adam", "soap")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
 VARIANTS = {"clean": 1, "real": 6, "screen": 1}
+# Blocks and channels of architectures that no network of the table has.
+SIZES = {"srresnet-hybrid": (7, 16), "rcan-hybrid": (3, 16), "rdn-hybrid": (3, 16)}
 
 
 def size_of(
     architecture: str, blocks: int | None = None, channels: int | None = None
 ) -> dict[str, int]:
-    """Blocks and channels, by default those of the first network of an architecture."""
+    """Blocks and channels, by default the architecture's own: those of its first network."""
     first = next((n for n in NETWORKS if n.architecture == architecture), NETWORKS[0])
-    return {"blocks": blocks or first.blocks, "channels": channels or first.channels}
+    own = SIZES.get(architecture, (first.blocks, first.channels))
+    return {"blocks": blocks or own[0], "channels": channels or own[1]}
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.scale not in (2, 3, 4):
             raise TrainingError(f"scale must be 2, 3 or 4, not {self.scale}")
-        for name in ("steps", "batch", "patch", "blocks", "channels", "learning_rate"):
+        positive = ("steps", "batch", "patch", "blocks", "channels", "learning_rate", "held_out")
+        for name in positive:
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("warm_up", "real_weights", "frozen_statistics"):
