@@ -323,7 +323,7 @@ def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path) -> None:
     assert torch.equal(again.pool.low, trainer.pool.low)
 
 
-def test_a_quarter_of_the_patches_is_clean(pictures: Path) -> None:
+def test_a_third_of_the_patches_is_clean(pictures: Path) -> None:
     pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"), variants=3)
     clean = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"))
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]

@@ -30,8 +30,8 @@ WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
 Plane = NDArray[np.int16]
 Arrays = dict[str, NDArray[Any]]
 
-CLEAN = 0.25  # of the patches, where pictures are damaged
-VERSION = 1  # of how pictures are damaged: another one makes what is kept anew
+CLEAN = 0.35  # of the patches, where pictures are damaged
+VERSION = 2  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
 # The stem of a picture that was drawn at several sizes.
 DRAWN = re.compile(r"(?P<name>.+)@(?P<density>[1-9])x")
@@ -222,12 +222,14 @@ class PatchPool:
         Returns low resolution (batch, 1, patch, patch) and its original
         (batch, 1, scale·patch, scale·patch), float32 in [0, 1].
         """
-        device = self.low.device
-        random = torch.rand(8, batch, generator=generator, device=device, dtype=torch.float64)
+        return self.patches(draw(batch, generator), patch)
+
+    def patches(self, random: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+        """The patches, as ``sample`` gives them, that ``draw`` has drawn."""
         variants, pixels = self.low.shape
         picture = torch.searchsorted(self.start, (random[0] * pixels).long(), right=True) - 1
         damaged = (random[6] >= CLEAN) & (variants > 1)
-        variant = torch.where(damaged, 1 + (random[7] * (variants - 1)).long(), 0)
+        variant = damaged * (1 + (random[7] * (variants - 1)).long())
         height, width = self.height[picture], self.width[picture]
         top = (random[1] * (height - patch + 1)).long()
         left = (random[2] * (width - patch + 1)).long()
@@ -245,6 +247,11 @@ class PatchPool:
         first = self.start[picture]
         low = crop(self.low.view(-1), first + variant * pixels, 1)
         return low, crop(self.high, first * self.scale**2, self.scale)
+
+
+def draw(batch: int, generator: torch.Generator) -> Tensor:
+    """(8, batch) float64 in [0, 1) on the generator's device: what chooses a batch of patches."""
+    return torch.rand(8, batch, generator=generator, device=generator.device, dtype=torch.float64)
 
 
 def _decode(paths: list[Path], scale: int, variants: int, seed: int) -> Arrays:

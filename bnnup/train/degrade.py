@@ -1,7 +1,7 @@
 """What happens to pictures before anybody enlarges them, for training.
 
 The original is reduced, by bicubic or otherwise, and the small picture is damaged:
-noise, JPEG once or twice, WebP, or H.264 as in films. Always a quarter of the patches
+noise, JPEG once or twice, WebP, or H.264 as in films. Always a third of the patches
 stays a clean bicubic reduction, which is the first variant of every picture.
 """
 
@@ -20,6 +20,8 @@ Pixels = NDArray[np.uint8]  # (H, W, 3) R'G'B'
 Luma = NDArray[np.float32]  # (H, W) in [0, 1]
 Damage = Callable[[Pixels], Luma]
 
+# Mild damage is more frequent than severe damage: the middle is a quarter of the range away
+# from none.
 NOISE = 15.0  # largest standard deviation, in 8-bit levels
 QUALITY = (25, 98)  # of JPEG and WebP
 CRF = (18, 36)  # of x264
@@ -35,17 +37,17 @@ def damage(small: Pixels, rng: np.random.Generator) -> Luma:
 
 
 def reduce_at_random(original: Pixels, scale: int, rng: np.random.Generator) -> Pixels:
-    """Reduced by MATLAB's bicubic half of the time, or else by another filter."""
+    """Reduced by MATLAB's bicubic three times in five, or else by another filter."""
     choice = rng.random()
-    if choice < 0.5:
+    if choice < 0.6:
         return bicubic.reduce(original, scale)
     size = original.shape[1] // scale, original.shape[0] // scale
     image = Image.fromarray(original)
-    if choice < 0.85:
+    if choice < 0.9:
         filters = (Image.Resampling.BOX, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
         return np.asarray(image.resize(size, filters[rng.integers(3)]))
     small = Image.fromarray(bicubic.reduce(original, scale))
-    if choice < 0.93:
+    if choice < 0.95:
         return np.asarray(small.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7))))
     sharpen = ImageFilter.UnsharpMask(radius=1, percent=int(rng.integers(20, 80)), threshold=0)
     return np.asarray(small.filter(sharpen))
@@ -102,23 +104,27 @@ def through_x264(pixels: Pixels, crf: int, shifts: Iterable[tuple[int, int]]) ->
     return (codes.astype(np.float32) - np.float32(16)) / np.float32(219)
 
 
+def _quality(rng: np.random.Generator) -> int:
+    return round(QUALITY[1] - (QUALITY[1] - QUALITY[0]) * rng.random() ** 2)
+
+
 def _jpeg(pixels: Pixels, rng: np.random.Generator) -> Luma:
     """Once, or one time in five twice, the grid of blocks shifted in between."""
     subsampling = "4:2:0" if rng.random() < 0.7 else "4:4:4"
     if rng.random() < 0.2:
         shift = rng.integers(0, GRID, 2)
         moved = np.roll(pixels, shift, (0, 1))
-        moved = through_jpeg(moved, int(rng.integers(*QUALITY)), subsampling=subsampling)
+        moved = through_jpeg(moved, _quality(rng), subsampling=subsampling)
         pixels = np.ascontiguousarray(np.roll(moved, -shift, (0, 1)))
-    return luma_of(through_jpeg(pixels, int(rng.integers(*QUALITY)), subsampling=subsampling))
+    return luma_of(through_jpeg(pixels, _quality(rng), subsampling=subsampling))
 
 
 def _webp(pixels: Pixels, rng: np.random.Generator) -> Luma:
-    return luma_of(_through(pixels, "WEBP", quality=int(rng.integers(*QUALITY)), method=2))
+    return luma_of(_through(pixels, "WEBP", quality=_quality(rng), method=2))
 
 
 def _noisy(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    return add_noise(pixels, rng.uniform(0, NOISE), rng, grey=rng.random() < 0.5)
+    return add_noise(pixels, NOISE * rng.random() ** 2, rng, grey=rng.random() < 0.5)
 
 
 def _noise(pixels: Pixels, rng: np.random.Generator) -> Luma:
@@ -147,10 +153,10 @@ def _undamaged(pixels: Pixels, rng: np.random.Generator) -> Luma:
 KINDS: tuple[tuple[float, Callable[[Pixels, np.random.Generator], Luma]], ...] = (
     (0.42, _jpeg),
     (0.18, _noise),
-    (0.15, _noise_and_jpeg),
+    (0.10, _noise_and_jpeg),
     (0.05, _webp),
     (0.15, _film),
-    (0.05, _undamaged),
+    (0.10, _undamaged),
 )
 
 

@@ -10,7 +10,9 @@ import csv
 import dataclasses
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from bnnup.train.data import (
     WHITE,
     PatchPool,
     Plane,
+    draw,
     hold_out,
     list_pictures,
     read_pair,
@@ -46,6 +49,7 @@ from bnnup.train.soap import Soap
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
 CALIBRATION = 32  # patches that batch norm's statistics are measured on, of a model file
+PROVEN = 5  # steps after which another way to run them is no remedy
 
 
 class Objective(nn.Module):
@@ -106,10 +110,11 @@ class Trainer:
         # torch's stubs lack this overload, which its documentation names.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = choose_optimizer(settings.optimizer, network)
-        objective, self.optimizer = self.accelerator.prepare(Objective(self.network), optimizer)
-        self._ways = ways_to_run(objective, self.device, compile_step=compile_step)
-        self._way, self.objective = next(self._ways)
-        self._proven = False
+        objective = Objective(self.network)
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self._ways = self._ways_to_step(compile_step=compile_step)
+        self._way, self._take_step = next(self._ways)
+        self._taken = 0
         self.step, self.seconds, self.best = 0, 0.0, 0.0
         run.mkdir(parents=True, exist_ok=True)
         if (run / CHECKPOINT).exists():
@@ -150,37 +155,55 @@ class Trainer:
         settings = self.settings
         rank = self.accelerator.process_index
         seed = np.random.SeedSequence((settings.seed, self.step, rank)).generate_state(1)[0]
-        generator = torch.Generator(self.device).manual_seed(int(seed))
-        low, high = self.pool.sample(settings.batch, settings.patch, generator)
+        random = draw(settings.batch, torch.Generator(self.device).manual_seed(int(seed)))
         use_real_weights(self.network, self.progress < settings.real_weights)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.rate(self.progress)
+        set_rate(self.optimizer, settings.rate(self.progress))
         self.network.train()
         if self.progress >= 1 - settings.frozen_statistics:
             freeze_statistics(self.network)
-        low = low.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(low, high)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.step += 1
-        return loss.detach().clone()  # a CUDA graph writes its loss to one place
-
-    def _loss(self, low: Tensor, high: Tensor) -> Tensor:
-        """The loss, its gradients computed; the first step tries what is fastest first."""
         while True:
             try:
-                loss: Tensor = self.objective(low, high)
-                self.accelerator.backward(loss)
+                loss = self._take_step(random)
             except Exception as error:  # of whatever a compiler can meet
-                if self._proven or (other := next(self._ways, None)) is None:
+                if self._taken >= PROVEN or (other := next(self._ways, None)) is None:
                     raise
-                self.optimizer.zero_grad()
                 why = str(error).strip().partition("\n")[0]  # compilers tell long stories
                 self.report(f"not {self._way}, but {other[0]}: {why}")
-                self._way, self.objective = other
+                self._way, self._take_step = other
             else:
-                self._proven = True
+                self._taken += 1
+                self.step += 1
                 return loss
+
+    def _ways_to_step(
+        self, *, compile_step: bool
+    ) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+        """How a step can be run, what promises to be the fastest first."""
+        one_gpu = self.device.type == "cuda" and self.accelerator.num_processes == 1
+        if compile_step and one_gpu and self.settings.optimizer == "adam":
+            torch.backends.cudnn.benchmark = True  # all steps have one shape
+            step = partial(self._plain_step, torch.compile(self.objective))
+            yield "compiled, as one CUDA graph", Captured(step, self._stage)
+            torch.compiler.reset()
+            step = partial(self._plain_step, self.objective)
+            yield "as one CUDA graph", Captured(step, self._stage)
+        if compile_step:
+            yield "compiled", partial(self._plain_step, torch.compile(self.objective))
+        yield "as it is", partial(self._plain_step, self.objective)
+
+    def _plain_step(self, objective: Callable[[Tensor, Tensor], Tensor], random: Tensor) -> Tensor:
+        """From random numbers to changed weights; returns the loss."""
+        self.optimizer.zero_grad()
+        low, high = self.pool.patches(random, self.settings.patch)
+        loss = objective(low.contiguous(memory_format=torch.channels_last), high)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _stage(self) -> tuple[bool, bool]:
+        """What changes the computation in the course of a run."""
+        progress, settings = self.progress, self.settings
+        return progress < settings.real_weights, progress >= 1 - settings.frozen_statistics
 
     def _calibration(self) -> Tensor:
         """Small patches, (N, 1, patch, patch) luma."""
@@ -274,7 +297,9 @@ class Trainer:
                 "use the same settings to resume it, or another run folder"
             )
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # Rate and flags are this run's, which may be on another device than the last.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.report(f"resumed at step {self.step}")
 
@@ -288,25 +313,63 @@ def build(settings: TrainingSettings) -> nn.Module:
     return architecture(settings.scale, settings.blocks, settings.channels)
 
 
-def ways_to_run(
-    objective: nn.Module, device: torch.device, *, compile_step: bool
-) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
-    """How a step can be run, what promises to be the fastest first."""
-    if compile_step and device.type == "cuda":
-        # CUDA graphs take the launch of hundreds of small kernels off the step.
-        yield "compiled, with CUDA graphs", torch.compile(objective, mode="reduce-overhead")
-        torch.compiler.reset()
-    if compile_step:
-        yield "compiled", torch.compile(objective)
-    yield "as it is", objective
+class Captured:
+    """A training step as one CUDA graph, from random numbers to changed weights.
+
+    It takes the launch of hundreds of small kernels off every step. The first steps, and
+    those after ``stage`` has changed, run without it. Nothing in a step may depend on
+    the host but ``random`` and what lies in the device's memory.
+    """
+
+    WARM_UP = 3  # steps: compiling, and what libraries do when they are first called
+
+    def __init__(self, step: Callable[[Tensor], Tensor], stage: Callable[[], Any]) -> None:
+        self._step, self._stage = step, stage
+        self._captured_stage: Any = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._steps = 0
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def __call__(self, random: Tensor) -> Tensor:
+        if (stage := self._stage()) != self._captured_stage:
+            self._captured_stage, self._graph, self._steps = stage, None, 0
+        self._steps += 1
+        if self._steps <= self.WARM_UP:
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                loss = self._step(random)
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return loss
+        if self._graph is None:
+            self._random = random.clone()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._loss = self._step(self._random)
+            self._graph = graph
+        self._random.copy_(random)
+        self._graph.replay()
+        return self._loss.clone()  # the graph writes the next one to the same place
 
 
 def choose_optimizer(name: str, network: nn.Module) -> torch.optim.Optimizer:
     """A fresh optimizer of the network's parameters; every step sets its rate."""
     if name == "soap":
         return Soap(network.parameters())
-    fused = next(network.parameters()).device.type in ("cpu", "cuda")
-    return torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
+    device = next(network.parameters()).device
+    if device.type != "cuda":
+        return torch.optim.Adam(network.parameters(), lr=0.0, fused=device.type == "cpu")
+    warnings.filterwarnings("ignore", message=".*capturable=True")  # the first steps are not
+    rate = torch.zeros((), device=device)  # a captured step reads it there
+    return torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate, in place where it lies on a device."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def choose_precision(precision: str) -> str:
