@@ -135,7 +135,9 @@ def enlargers(names: Sequence[str], scale: int) -> dict[str, Enlarge]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "models", nargs="*", default=["edsr-small", "edsr", "edsr-small-real", "edsr-real"]
+        "models",
+        nargs="*",
+        default=["hybrid", "hybrid-large", "edsr-small-real", "hybrid-large-real"],
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the benchmark sets")
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 4])

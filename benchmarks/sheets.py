@@ -119,7 +119,7 @@ def film(data: Path, work: Path) -> tuple[dict[str, Any], str]:
     small = save(frame_of(source), work / "small.png")
     large = save(frame_of(result), work / "bnnup.png")
     truth = save(windows[SHOWN], work / "original.png")
-    return compare(small, large, truth, work / "sheet.png"), "edsr-real"
+    return compare(small, large, truth, work / "sheet.png"), "hybrid-large-real"
 
 
 def frame_of(film: Path) -> Pixels:

@@ -23,7 +23,12 @@ from bnnup.upscale.choice import DRAWN, QUALITY, SIGMA, choose_model, drawn_shar
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Networks for real pictures at ×2, a small one at ×3, none at ×4; for screenshots at ×2."""
-    bundled = "edsr-real-x2", "edsr-small-real-x2", "edsr-small-real-x3", "edsr-small-screen-x2"
+    bundled = (
+        "hybrid-large-real-x2",
+        "edsr-small-real-x2",
+        "edsr-small-real-x3",
+        "edsr-small-screen-x2",
+    )
     for name in bundled:
         (tmp_path / f"{name}.safetensors").touch()
     monkeypatch.setattr(zoo, "bundled_folder", lambda: tmp_path)
@@ -140,29 +145,29 @@ def test_screenshots_have_a_network_of_their_own() -> None:
     page = drawn_page()
     choice = choose_model(saved(page, "PNG"), 2)
     assert str(choice) == "edsr-small-screen: drawn for its pixels"
-    assert choose_model(saved(page, "PNG"), 3).model == "edsr"  # none at that scale
-    assert choose_model(saved(page, "JPEG", quality=60), 2).model == "edsr-real"
+    assert choose_model(saved(page, "PNG"), 3).model == "hybrid-large"  # none at that scale
+    assert choose_model(saved(page, "JPEG", quality=60), 2).model == "hybrid-large-real"
 
 
 @pytest.mark.usefixtures("package")
 def test_the_rule() -> None:
     clean = saved(smooth(), "PNG")
-    assert choose_model(clean, 2).model == "edsr"
-    assert choose_model(saved(smooth(), "JPEG", quality=QUALITY + 3), 2).model == "edsr"
+    assert choose_model(clean, 2).model == "hybrid-large"
+    assert choose_model(saved(smooth(), "JPEG", quality=QUALITY + 3), 2).model == "hybrid-large"
     lossy = saved(smooth(), "JPEG", quality=QUALITY - 3)
     choice = choose_model(lossy, 2)
-    assert choice.model == "edsr-real"
-    assert str(choice) == f"edsr-real: JPEG of quality {QUALITY - 3}"
+    assert choice.model == "hybrid-large-real"
+    assert str(choice) == f"hybrid-large-real: JPEG of quality {QUALITY - 3}"
     assert choose_model(lossy, 3).model == "edsr-small-real"
     nothing = choose_model(lossy, 4)
-    assert nothing.model == "edsr"
+    assert nothing.model == "hybrid-large"
     assert "no network for such pictures at ×4" in nothing.reason
     noise = np.random.default_rng(0).standard_normal(clean.pixels.shape)
     noisy = (clean.pixels + 3 * SIGMA * noise).clip(0, 255).astype(np.uint8)
-    assert choose_model(replace(clean, pixels=noisy), 2).model == "edsr-real"
+    assert choose_model(replace(clean, pixels=noisy), 2).model == "hybrid-large-real"
 
 
-@pytest.mark.parametrize(("quality", "model"), [(50, "edsr-real"), (97, "edsr")])
+@pytest.mark.parametrize(("quality", "model"), [(50, "hybrid-large-real"), (97, "hybrid-large")])
 def test_the_command_line_says_which_and_why(
     run: Run, tmp_path: Path, quality: int, model: str
 ) -> None:

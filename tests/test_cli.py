@@ -182,7 +182,7 @@ def test_wrong_usage_is_exit_code_2(
 
 
 MISTAKES: dict[str, tuple[str, list[str]]] = {
-    "unknown-model": ("known: edsr", ["photo.jpg", "-m", "esrgan"]),
+    "unknown-model": ("known: hybrid-large", ["photo.jpg", "-m", "esrgan"]),
     "model-file-missing": ("no such model file", ["photo.jpg", "-m", "absent.safetensors"]),
     "model-name-endless": ("no model", ["photo.jpg", "-m", "m" * 5000]),
     "model-is-a-folder": ("no model", ["photo.jpg", "-m", "folder"]),

@@ -135,7 +135,7 @@ def test_remove(run: Run, published: Hub) -> None:
         (["remove", "edsr"], "part of the package"),
         (["remove", REPOSITORY], "not in the cache"),
         (["remove", "rcan"], "not in the cache"),
-        (["path", "esrgan"], "known: edsr"),
+        (["path", "esrgan"], "known: hybrid-large"),
         (["path", "rcan"], "--hub-repo"),
         (["path", "edsr-x2", "-s", "3"], "enlarges ×2"),
         (["info", "none.safetensors"], "no such model file"),

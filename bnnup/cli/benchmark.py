@@ -25,7 +25,7 @@ def benchmark(
         typer.Option("--hr", exists=True, file_okay=False, help="Folder of original pictures."),
     ],
     scale: Scale = 2,
-    model: ModelName = "edsr",
+    model: ModelName = "hybrid-large",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on standard output.")
     ] = False,

@@ -67,9 +67,17 @@ EDSR = Network("edsr", "edsr", 16, 64, 1.5e-3, "EDSR, 16 blocks of 64 channels")
 EDSR_SMALL = Network(
     "edsr-small", "edsr", 8, 32, 4e-3, "EDSR, 8 blocks of 32 channels: small and fast"
 )
+HYBRID_LARGE = Network(
+    "hybrid-large",
+    "hybrid",
+    10,
+    32,
+    3e-3,
+    "10 binary and 10 full-precision convolutions of 32 channels, in turn",
+    optimizer="soap",
+)
 NETWORKS = (
-    EDSR,
-    EDSR_SMALL,
+    HYBRID_LARGE,
     Network(
         "hybrid",
         "hybrid",
@@ -79,15 +87,9 @@ NETWORKS = (
         "7 binary and 7 full-precision convolutions of 16 channels, in turn",
         optimizer="soap",
     ),
-    Network(
-        "hybrid-large",
-        "hybrid",
-        10,
-        32,
-        3e-3,
-        "10 binary and 10 full-precision convolutions of 32 channels, in turn",
-        optimizer="soap",
-    ),
+    EDSR,
+    EDSR_SMALL,
+    _real(HYBRID_LARGE, 1e-3),
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),
     Network(

@@ -1,6 +1,6 @@
 """Training pictures in a small folder: python -m bnnup.train.pack FOLDER ... -o PACKED
 
-Networks learn from luma alone, so grey JPEGs do: 711 pictures of 134 megapixels become 49 MiB.
+Networks learn from luma alone, so grey JPEGs do: 711 pictures of 263 megapixels become 54 MiB.
 Compressed once more, they are for where a folder has to be carried; what is kept for good
 is better trained from the pictures themselves.
 """

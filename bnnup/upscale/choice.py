@@ -12,8 +12,8 @@ from bnnup.pixels import color
 from bnnup.pixels.color import WHITES
 
 AUTO = "auto"  # in a model's place: choose for each picture
-CLEAN = "edsr"
-REAL = ("edsr-real", "edsr-small-real")  # the first that there is at a scale
+CLEAN = "hybrid-large"
+REAL = ("hybrid-large-real", "edsr-small-real")  # the first that there is at a scale
 SCREEN = "edsr-small-screen"
 QUALITY = 90  # of JPEG, from which on the network for clean pictures is chosen
 SIGMA = 3.0  # noise in 8-bit levels, from which on the one for real pictures is chosen
