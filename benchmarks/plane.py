@@ -6,7 +6,8 @@
 ``measure`` times the bundled models and the full-precision networks of `benchmarks.anchors`,
 these in OpenVINO, for 320×180 luma on one core: per instruction set in a process of its own
 that is held to it, best of several repeats taken in turn, in processor time, so that it
-matters little what else the machine does. It keeps the times in docs/plane.json.
+matters little what else the machine does. It keeps the times in docs/plane.json, and those
+of instruction sets that this machine lacks as they were measured on another one.
 ``draw`` makes the figure docs/quality.png and the tables in weights/README.md from them and
 from the scores in the model files. pip install 'bnnup[bench]' brings what it needs.
 """
@@ -58,12 +59,12 @@ SETS = (
 
 
 def bundled(scale: int) -> dict[str, Model]:
-    """Models for clean pictures by name; those for damaged ones are no other networks."""
+    """Models for clean pictures by name; those for others are no other networks."""
     models = {
         path.stem.rpartition("-x")[0]: load_model(path)
         for path in sorted(WEIGHTS.glob(f"*-x{scale}.safetensors"))
     }
-    return {name: model for name, model in models.items() if not name.endswith("-real")}
+    return {n: m for n, m in models.items() if m.about.get("trained_for", "clean") == "clean"}
 
 
 def time_networks(instructions: InstructionSet, scale: int, repeats: int) -> Times:
@@ -97,14 +98,12 @@ def time_in_process(instructions: InstructionSet, scale: int, repeats: int) -> T
 
 
 def measure(repeats: int) -> None:
-    times = {
-        instructions.name: {
-            str(scale): time_in_process(instructions, scale, repeats) for scale in SCALES
-        }
-        for instructions in SETS
-        if instructions.kernel in kernels()
-    }
-    TIMES.write_text(json.dumps({"processor": processor(), "times": times}, indent=1) + "\n")
+    kept = json.loads(TIMES.read_text())
+    for instructions in SETS:
+        if instructions.kernel in kernels():
+            times = {str(s): time_in_process(instructions, s, repeats) for s in SCALES}
+            kept[instructions.name] = {"processor": processor(), "times": times}
+    TIMES.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def score_networks(scale: int) -> dict[str, tuple[float, float | None]]:
@@ -129,13 +128,15 @@ def table(scale: int, times: dict[str, Times]) -> str:
         label = f"**{name}**" if OURS in first[name] else name
         psnr = f"{set5:.2f} / " + ("–" if set14 is None else f"{set14:.2f}")
         lines.append(
-            f"| {label} | {psnr} | {' | '.join(cell(t[name]) for t in times.values())} |\n"
+            f"| {label} | {psnr} | {' | '.join(cell(t.get(name, {})) for t in times.values())} |\n"
         )
     return "".join(lines)
 
 
 def cell(seconds: dict[str, float]) -> str:
-    """Milliseconds: ours, or in fp32, bf16 and int8."""
+    """Milliseconds: ours, or in fp32, bf16 and int8; empty if a network is younger."""
+    if not seconds:
+        return ""
     if OURS in seconds:
         return f"**{seconds[OURS] * 1e3:.1f}**"
     precisions = [how for how in MARKS if how != OURS]
@@ -201,8 +202,11 @@ def main() -> None:
         instructions = next(i for i in SETS if i.name == arguments.set)
         print(json.dumps(time_networks(instructions, arguments.scale, arguments.repeats)))
     else:
-        kept = json.loads(TIMES.read_text())["times"]
-        times = {name: {int(s): t for s, t in by.items()} for name, by in kept.items()}
+        kept = json.loads(TIMES.read_text())
+        times = {
+            name: {int(scale): t for scale, t in measured["times"].items()}
+            for name, measured in kept.items()
+        }
         tables = [table(s, {name: by[s] for name, by in times.items()}) for s in SCALES]
         put("\n".join(tables), BEGIN, END)
         draw(times)

@@ -25,10 +25,11 @@ from bnnup.pixels import bicubic
 from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.degrade import CASES
 from bnnup.train.latent import read_latent, save_latent
-from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, choose_precision, read_checkpoint
+from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
 from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings, size_of
+from bnnup.train.step import choose_precision
 
 TINY = TrainingSettings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
@@ -367,7 +368,7 @@ def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_the_architecture_gives_the_size() -> None:
-    assert size_of("rcan") == {"blocks": 5, "channels": 64}
+    assert size_of("rcan") == {"blocks": 5, "channels": 64}  # the paper's
     assert size_of("rcan-hybrid") == {"blocks": 3, "channels": 16}
     assert size_of("rcan", channels=32) == {"blocks": 5, "channels": 32}
 

@@ -102,9 +102,33 @@ NETWORKS = (
         "screen",
         "edsr-small",
     ),
-    Network("srresnet", "srresnet", 16, 64, 1.5e-3, "SRResNet, 16 blocks of 64 channels"),
-    Network("rcan", "rcan", 5, 64, 1e-3, "RCAN, 10 groups of 5 blocks of 64 channels"),
-    Network("rdn", "rdn", 8, 64, 1e-3, "RDN, 8 dense blocks with a growth of 64 channels"),
+    Network(
+        "srresnet",
+        "srresnet-hybrid",
+        7,
+        16,
+        3e-3,
+        "SRResNet, 7 blocks of 16 channels, half of them in full precision",
+        optimizer="soap",
+    ),
+    Network(
+        "rcan",
+        "rcan-hybrid",
+        3,
+        16,
+        4e-3,
+        "RCAN, 2 groups of 3 blocks of 16 channels, half of them in full precision",
+        optimizer="soap",
+    ),
+    Network(
+        "rdn",
+        "rdn-hybrid",
+        3,
+        16,
+        4e-3,
+        "RDN, 3 dense blocks with a growth of 16 channels, fused in full precision",
+        optimizer="soap",
+    ),
 )
 ZOO = tuple(
     Entry(network.name, network.architecture, scale, network.description)

@@ -31,7 +31,7 @@ Plane = NDArray[np.int16]
 Arrays = dict[str, NDArray[Any]]
 
 CLEAN = 0.35  # of the patches, where pictures are damaged
-VERSION = 2  # of how pictures are damaged: another one makes what is kept anew
+VERSION = 3  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
 # The stem of a picture that was drawn at several sizes.
 DRAWN = re.compile(r"(?P<name>.+)@(?P<density>[1-9])x")

@@ -37,17 +37,17 @@ def damage(small: Pixels, rng: np.random.Generator) -> Luma:
 
 
 def reduce_at_random(original: Pixels, scale: int, rng: np.random.Generator) -> Pixels:
-    """Reduced by MATLAB's bicubic three times in five, or else by another filter."""
+    """Reduced by MATLAB's bicubic six times in seven, or else by another filter."""
     choice = rng.random()
-    if choice < 0.6:
+    if choice < 0.86:
         return bicubic.reduce(original, scale)
     size = original.shape[1] // scale, original.shape[0] // scale
     image = Image.fromarray(original)
-    if choice < 0.9:
+    if choice < 0.965:
         filters = (Image.Resampling.BOX, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
         return np.asarray(image.resize(size, filters[rng.integers(3)]))
     small = Image.fromarray(bicubic.reduce(original, scale))
-    if choice < 0.95:
+    if choice < 0.9825:
         return np.asarray(small.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7))))
     sharpen = ImageFilter.UnsharpMask(radius=1, percent=int(rng.integers(20, 80)), threshold=0)
     return np.asarray(small.filter(sharpen))

@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,6 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bnnup.backends.choose import choose_backend
 from bnnup.errors import TrainingError, WeightsError
@@ -44,27 +42,18 @@ from bnnup.train.data import (
 from bnnup.train.degrade import CASES, luma_of
 from bnnup.train.latent import read_latent, restore, save_latent
 from bnnup.train.settings import VARIANTS, TrainingSettings
-from bnnup.train.soap import Soap
+from bnnup.train.step import (
+    Captured,
+    Objective,
+    choose_optimizer,
+    choose_precision,
+    set_rate,
+)
 
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
 CALIBRATION = 32  # patches that batch norm's statistics are measured on, of a model file
 PROVEN = 5  # steps after which another way to run them is no remedy
-
-
-class Objective(nn.Module):
-    """What training minimises: mean absolute error of luma.
-
-    A module around the network, so that precision and data parallelism wrap the
-    training step alone; validation runs the bare network in float32.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        return functional.l1_loss(self.network(low), high)
 
 
 class Trainer:
@@ -311,76 +300,6 @@ def build(settings: TrainingSettings) -> nn.Module:
         raise TrainingError(f"unknown architecture {settings.architecture!r}; known: {known}")
     architecture = ARCHITECTURES[settings.architecture]
     return architecture(settings.scale, settings.blocks, settings.channels)
-
-
-class Captured:
-    """A training step as one CUDA graph, from random numbers to changed weights.
-
-    It takes the launch of hundreds of small kernels off every step. The first steps, and
-    those after ``stage`` has changed, run without it. Nothing in a step may depend on
-    the host but ``random`` and what lies in the device's memory.
-    """
-
-    WARM_UP = 3  # steps: compiling, and what libraries do when they are first called
-
-    def __init__(self, step: Callable[[Tensor], Tensor], stage: Callable[[], Any]) -> None:
-        self._step, self._stage = step, stage
-        self._captured_stage: Any = None
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._steps = 0
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-
-    def __call__(self, random: Tensor) -> Tensor:
-        if (stage := self._stage()) != self._captured_stage:
-            self._captured_stage, self._graph, self._steps = stage, None, 0
-        self._steps += 1
-        if self._steps <= self.WARM_UP:
-            self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
-                loss = self._step(random)
-            torch.cuda.current_stream().wait_stream(self._stream)
-            return loss
-        if self._graph is None:
-            self._random = random.clone()
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._loss = self._step(self._random)
-            self._graph = graph
-        self._random.copy_(random)
-        self._graph.replay()
-        return self._loss.clone()  # the graph writes the next one to the same place
-
-
-def choose_optimizer(name: str, network: nn.Module) -> torch.optim.Optimizer:
-    """A fresh optimizer of the network's parameters; every step sets its rate."""
-    if name == "soap":
-        return Soap(network.parameters())
-    device = next(network.parameters()).device
-    if device.type != "cuda":
-        return torch.optim.Adam(network.parameters(), lr=0.0, fused=device.type == "cpu")
-    warnings.filterwarnings("ignore", message=".*capturable=True")  # the first steps are not
-    rate = torch.zeros((), device=device)  # a captured step reads it there
-    return torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=True)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate, in place where it lies on a device."""
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
-
-def choose_precision(precision: str) -> str:
-    """What "auto" means on this machine: "bf16" if the processor computes in it, else "no"."""
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bf16" if native else "no"
 
 
 def find_initial(name: str, scale: int) -> Path:

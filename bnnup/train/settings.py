@@ -11,8 +11,9 @@ OPTIMIZERS = ("adam", "soap")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
 VARIANTS = {"clean": 1, "real": 6, "screen": 1}
-# Blocks and channels of architectures that no network of the table has.
-SIZES = {"srresnet-hybrid": (7, 16), "rcan-hybrid": (3, 16), "rdn-hybrid": (3, 16)}
+# Blocks and channels of architectures that no network of the table has: the papers', but for
+# RCAN's and RDN's blocks, of which these have a quarter and a half.
+SIZES = {"srresnet": (16, 64), "rcan": (5, 64), "rdn": (8, 64)}
 
 
 def size_of(
