@@ -25,6 +25,7 @@ from benchmarks import films
 from bnnup.pixels.bicubic import reduce
 from bnnup.train import pages
 from bnnup.train.degrade import add_noise
+from bnnup.upscale.choice import AUTO, for_film
 
 Pixels = NDArray[np.uint8]
 SCALE = 2
@@ -119,7 +120,7 @@ def film(data: Path, work: Path) -> tuple[dict[str, Any], str]:
     small = save(frame_of(source), work / "small.png")
     large = save(frame_of(result), work / "bnnup.png")
     truth = save(windows[SHOWN], work / "original.png")
-    return compare(small, large, truth, work / "sheet.png"), "hybrid-large-real"
+    return compare(small, large, truth, work / "sheet.png"), for_film(AUTO, SCALE).model
 
 
 def frame_of(film: Path) -> Pixels:

@@ -20,8 +20,6 @@ Pixels = NDArray[np.uint8]  # (H, W, 3) R'G'B'
 Luma = NDArray[np.float32]  # (H, W) in [0, 1]
 Damage = Callable[[Pixels], Luma]
 
-# Mild damage is more frequent than severe damage: the middle is a quarter of the range away
-# from none.
 NOISE = 15.0  # largest standard deviation, in 8-bit levels
 QUALITY = (25, 98)  # of JPEG and WebP
 CRF = (18, 36)  # of x264
@@ -104,8 +102,13 @@ def through_x264(pixels: Pixels, crf: int, shifts: Iterable[tuple[int, int]]) ->
     return (codes.astype(np.float32) - np.float32(16)) / np.float32(219)
 
 
+def _severity(rng: np.random.Generator) -> float:
+    """From 0 to 1, half of the time below a quarter: mild damage is the more frequent one."""
+    return rng.random() ** 2
+
+
 def _quality(rng: np.random.Generator) -> int:
-    return round(QUALITY[1] - (QUALITY[1] - QUALITY[0]) * rng.random() ** 2)
+    return round(QUALITY[1] - (QUALITY[1] - QUALITY[0]) * _severity(rng))
 
 
 def _jpeg(pixels: Pixels, rng: np.random.Generator) -> Luma:
@@ -124,7 +127,7 @@ def _webp(pixels: Pixels, rng: np.random.Generator) -> Luma:
 
 
 def _noisy(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    return add_noise(pixels, NOISE * rng.random() ** 2, rng, grey=rng.random() < 0.5)
+    return add_noise(pixels, NOISE * _severity(rng), rng, grey=rng.random() < 0.5)
 
 
 def _noise(pixels: Pixels, rng: np.random.Generator) -> Luma:

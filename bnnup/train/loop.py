@@ -1,4 +1,4 @@
-"""The training loop: L1 on luma, Adam, checkpoints that continue exactly.
+"""The training loop: L1 on luma, checkpoints that continue exactly.
 
 Everything random in a step is drawn from a generator seeded with the run's seed and
 the step's number, so a checkpoint needs no random state: whatever stops a run, its
@@ -42,13 +42,7 @@ from bnnup.train.data import (
 from bnnup.train.degrade import CASES, luma_of
 from bnnup.train.latent import read_latent, restore, save_latent
 from bnnup.train.settings import VARIANTS, TrainingSettings
-from bnnup.train.step import (
-    Captured,
-    Objective,
-    choose_optimizer,
-    choose_precision,
-    set_rate,
-)
+from bnnup.train.step import Captured, Objective, choose_optimizer, choose_precision, set_rate
 
 CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
@@ -145,10 +139,11 @@ class Trainer:
         rank = self.accelerator.process_index
         seed = np.random.SeedSequence((settings.seed, self.step, rank)).generate_state(1)[0]
         random = draw(settings.batch, torch.Generator(self.device).manual_seed(int(seed)))
-        use_real_weights(self.network, self.progress < settings.real_weights)
+        real, frozen = self._stage()
+        use_real_weights(self.network, real)
         set_rate(self.optimizer, settings.rate(self.progress))
         self.network.train()
-        if self.progress >= 1 - settings.frozen_statistics:
+        if frozen:
             freeze_statistics(self.network)
         while True:
             try:
@@ -190,7 +185,7 @@ class Trainer:
         return loss.detach()
 
     def _stage(self) -> tuple[bool, bool]:
-        """What changes the computation in the course of a run."""
+        """What changes the computation in the course of a run: real weights, frozen statistics."""
         progress, settings = self.progress, self.settings
         return progress < settings.real_weights, progress >= 1 - settings.frozen_statistics
 
@@ -209,7 +204,7 @@ class Trainer:
         return result
 
     def _validate(self, loss: float) -> None:
-        real = self.progress < self.settings.real_weights
+        real, _ = self._stage()
         model = None if real else self.model()
         run = self._run_network if model is None else choose_backend(model).run
         scores = {

@@ -21,8 +21,8 @@ ORIGIN = {
     "training_pictures": "freely licensed pictures only; sources in weights/ATTRIBUTION.md",
 }
 
-# In which order networks are trained, by name and scale: the cheap ones first. What starts
-# from a body comes after it.
+# In which order networks are trained, by name and scale: those that are chosen for pictures
+# early, ``edsr`` and its kind last. What starts from a body comes after it.
 ORDER = (
     *((name, scale) for name in ("hybrid", "hybrid-large") for scale in SCALES),
     *(("hybrid-large-real", 2), ("hybrid-large-real", 4), ("hybrid-large-real", 3)),
