@@ -216,6 +216,44 @@ def test_a_run_leaves_a_log_and_a_model_that_scores_as_validated(
     assert metrics.psnr(*luma) == pytest.approx(best, abs=0.01)
 
 
+def test_a_run_that_diverges_goes_back_and_on_at_half_the_rate(
+    pictures: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    trainer = Trainer(TINY, [pictures], tmp_path, report=said.append)
+    advance, spoilt = trainer._advance, []
+
+    def spoil_once() -> torch.Tensor:
+        if trainer.step == 5 and not spoilt:
+            spoilt.append(True)
+            with torch.no_grad():
+                trainer.network.tail.convolution.bias += 1000
+        return advance()
+
+    trainer._advance = spoil_once  # type: ignore[method-assign]
+    trainer.train(validate_every=4)
+    with (tmp_path / LOG).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "8", "8", "12"]
+    first, second = (float(row["rate"]) for row in rows[1:3])
+    assert second == pytest.approx(first / 2, rel=1e-3)
+    assert "diverged; back to step 4, at half the rate" in said
+    assert float(rows[-1]["psnr"]) > float(rows[1]["psnr"]) + 10
+    resumed = Trainer(TINY, [pictures], tmp_path)
+    assert (resumed.step, resumed.returns) == (12, 1)
+
+
+def test_a_run_that_diverges_at_every_rate_names_the_remedy(pictures: Path, tmp_path: Path) -> None:
+    trained(TINY, pictures, tmp_path / "good")
+    settings = replace(TINY, learning_rate=1e9)
+    run = tmp_path / "run"
+    trainer = Trainer(settings, [pictures], run, initial=tmp_path / "good")
+    with pytest.raises(TrainingError, match=r"keeps the last good checkpoint.*--learning-rate"):
+        trainer.train(validate_every=4)
+    assert read_checkpoint(run / CHECKPOINT)["step"] == 0
+    assert not (run / MODEL).exists()
+
+
 def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path) -> None:
     body = trained(TINY, pictures, tmp_path / "x2").network.state_dict()
     settings = replace(TINY, scale=3)
@@ -324,7 +362,7 @@ def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path) -> None:
     assert torch.equal(again.pool.low, trainer.pool.low)
 
 
-def test_a_third_of_the_patches_is_clean(pictures: Path) -> None:
+def test_a_share_of_the_patches_is_clean(pictures: Path) -> None:
     pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"), variants=3)
     clean = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"))
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]

@@ -30,8 +30,8 @@ WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
 Plane = NDArray[np.int16]
 Arrays = dict[str, NDArray[Any]]
 
-CLEAN = 0.35  # of the patches, where pictures are damaged
-VERSION = 3  # of how pictures are damaged: another one makes what is kept anew
+CLEAN = 0.2  # of the patches, where pictures are damaged
+VERSION = 4  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
 # The stem of a picture that was drawn at several sizes.
 DRAWN = re.compile(r"(?P<name>.+)@(?P<density>[1-9])x")

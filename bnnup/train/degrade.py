@@ -1,7 +1,7 @@
 """What happens to pictures before anybody enlarges them, for training.
 
 The original is reduced, by bicubic or otherwise, and the small picture is damaged:
-noise, JPEG once or twice, WebP, or H.264 as in films. Always a third of the patches
+noise, JPEG once or twice, WebP, or H.264 as in films. Always a fifth of the patches
 stays a clean bicubic reduction, which is the first variant of every picture.
 """
 
@@ -24,7 +24,7 @@ NOISE = 15.0  # largest standard deviation, in 8-bit levels
 QUALITY = (25, 98)  # of JPEG and WebP
 CRF = (18, 36)  # of x264
 GRID = 8  # pixels of a JPEG block
-FRAMES = 4  # of a film: the last is taken, or the first
+FRAMES = 6  # of a film, one of which is taken
 DRIFT = 3  # pixels from frame to frame, at most
 
 
@@ -75,8 +75,10 @@ def _through(pixels: Pixels, format: str, **options: Any) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def through_x264(pixels: Pixels, crf: int, shifts: Iterable[tuple[int, int]]) -> Luma:
-    """A film of the picture, moved by ``shifts`` (down, right), whose last frame is taken.
+def through_x264(
+    pixels: Pixels, crf: int, shifts: Iterable[tuple[int, int]], shown: int = -1
+) -> Luma:
+    """A film of the picture, moved by ``shifts`` (down, right); its frame ``shown`` is taken.
 
     4:2:0 in studio range, as films are; sides are made even, borders replicated.
     """
@@ -97,18 +99,19 @@ def through_x264(pixels: Pixels, crf: int, shifts: Iterable[tuple[int, int]]) ->
         output.mux(stream.encode(None))
     file.seek(0)
     with av.open(file, "r") as source:
-        *_, last = source.decode(video=0)
-        codes = last.to_ndarray()[:height, :width]  # the Y' plane comes first
+        frame = list(source.decode(video=0))[shown]
+        codes = frame.to_ndarray()[:height, :width]  # the Y' plane comes first
     return (codes.astype(np.float32) - np.float32(16)) / np.float32(219)
 
 
-def _severity(rng: np.random.Generator) -> float:
-    """From 0 to 1, half of the time below a quarter: mild damage is the more frequent one."""
-    return rng.random() ** 2
+def _severity(rng: np.random.Generator, mildness: float) -> float:
+    """From 0 to 1, half of the time below 1/2 to the power of ``mildness``."""
+    severity: float = rng.random() ** mildness
+    return severity
 
 
 def _quality(rng: np.random.Generator) -> int:
-    return round(QUALITY[1] - (QUALITY[1] - QUALITY[0]) * _severity(rng))
+    return round(QUALITY[1] - (QUALITY[1] - QUALITY[0]) * _severity(rng, 1.5))
 
 
 def _jpeg(pixels: Pixels, rng: np.random.Generator) -> Luma:
@@ -127,7 +130,7 @@ def _webp(pixels: Pixels, rng: np.random.Generator) -> Luma:
 
 
 def _noisy(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    return add_noise(pixels, NOISE * _severity(rng), rng, grey=rng.random() < 0.5)
+    return add_noise(pixels, NOISE * _severity(rng, 2), rng, grey=rng.random() < 0.5)
 
 
 def _noise(pixels: Pixels, rng: np.random.Generator) -> Luma:
@@ -139,13 +142,16 @@ def _noise_and_jpeg(pixels: Pixels, rng: np.random.Generator) -> Luma:
 
 
 def _film(pixels: Pixels, rng: np.random.Generator) -> Luma:
-    """A frame that leans on others, or one time in four a key frame; some have grain."""
+    """A frame that leans on others, before and behind, or one time in four a key frame.
+
+    Some have grain.
+    """
     if rng.random() < 0.3:
         pixels = add_noise(pixels, rng.uniform(0, NOISE / 2), rng, grey=True)
     step = rng.integers(-DRIFT, DRIFT + 1, 2)
-    frames = 1 if rng.random() < 0.25 else FRAMES
-    shifts = [tuple((i * step).tolist()) for i in reversed(range(frames))]
-    return through_x264(pixels, int(rng.integers(CRF[0], CRF[1] + 1)), shifts)
+    frames, shown = (1, 0) if rng.random() < 0.25 else (FRAMES, int(rng.integers(1, FRAMES)))
+    shifts = [tuple(((shown - i) * step).tolist()) for i in range(frames)]
+    return through_x264(pixels, int(rng.integers(CRF[0], CRF[1] + 1)), shifts, shown)
 
 
 def _undamaged(pixels: Pixels, rng: np.random.Generator) -> Luma:
@@ -154,12 +160,12 @@ def _undamaged(pixels: Pixels, rng: np.random.Generator) -> Luma:
 
 # Shares of what happens to a picture once it is small.
 KINDS: tuple[tuple[float, Callable[[Pixels, np.random.Generator], Luma]], ...] = (
-    (0.42, _jpeg),
-    (0.18, _noise),
-    (0.10, _noise_and_jpeg),
+    (0.48, _jpeg),
+    (0.12, _noise),
+    (0.08, _noise_and_jpeg),
     (0.05, _webp),
-    (0.15, _film),
-    (0.10, _undamaged),
+    (0.20, _film),
+    (0.07, _undamaged),
 )
 
 

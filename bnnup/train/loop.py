@@ -48,6 +48,12 @@ CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
 CALIBRATION = 32  # patches that batch norm's statistics are measured on, of a model file
 PROVEN = 5  # steps after which another way to run them is no remedy
+# A run has diverged when validation falls by so much below its best, or below the network
+# that it began with.
+DIVERGED = 3.0  # dB
+RETURNS = 5  # how often a run may go back to its last checkpoint, each time at half the rate
+
+Enlarge = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # luma, (H, W)
 
 
 class Trainer:
@@ -55,7 +61,8 @@ class Trainer:
 
     Writes ``checkpoint.pt``, ``log.csv`` and, whenever validation improves with
     binary weights, ``model.safetensors`` and ``latent.safetensors``. ``initial`` is a run,
-    a checkpoint, latent weights, or a model file.
+    a checkpoint, latent weights, or a model file. A run that diverges goes back to its
+    last checkpoint and on at half the rate.
     """
 
     def __init__(
@@ -99,26 +106,38 @@ class Trainer:
         self._way, self._take_step = next(self._ways)
         self._taken = 0
         self.step, self.seconds, self.best = 0, 0.0, 0.0
+        self.returns = 0  # to the last checkpoint, since the run diverged
+        self.began = 0.0  # PSNR of the network that the run began with, if it was trained
         run.mkdir(parents=True, exist_ok=True)
         if (run / CHECKPOINT).exists():
             self._resume()
+        elif initial is not None:
+            self.began = _mean(self._score(self._run_network))
 
     def train(self, *, validate_every: int, stop_after: float | None = None) -> None:
         """Runs to the end of the schedule, or for ``stop_after`` seconds.
 
         Validates and saves every ``validate_every`` steps and when it ends; saves, too,
-        when interrupted (SIGINT, SIGTERM), and then raises KeyboardInterrupt.
+        when interrupted (SIGINT, SIGTERM), and then raises KeyboardInterrupt. Raises
+        TrainingError when the run diverges at every rate.
         """
-        began, before, losses = time.monotonic(), self.seconds, []
+        began = now = time.monotonic()
+        losses: list[Tensor] = []
+        if self.step == 0:
+            self._save()  # where a run that diverges early goes back to
         with _interruptions() as interrupted:
             while not (finished := self.progress >= 1):
                 losses.append(self._advance())
-                self.seconds = before + time.monotonic() - began
-                out_of_time = stop_after is not None and self.seconds - before >= stop_after
+                before, now = now, time.monotonic()
+                self.seconds += now - before
+                out_of_time = stop_after is not None and now - began >= stop_after
                 if self.step % validate_every == 0 or self.progress >= 1:
-                    self._validate(float(torch.stack(losses).mean()))
+                    diverged = self._validate(float(torch.stack(losses).mean()))
                     losses.clear()
-                    self._save()
+                    if diverged:
+                        self._go_back()
+                    else:
+                        self._save()
                 elif interrupted or out_of_time:
                     self._save()
                 if interrupted:
@@ -141,7 +160,7 @@ class Trainer:
         random = draw(settings.batch, torch.Generator(self.device).manual_seed(int(seed)))
         real, frozen = self._stage()
         use_real_weights(self.network, real)
-        set_rate(self.optimizer, settings.rate(self.progress))
+        set_rate(self.optimizer, self._rate())
         self.network.train()
         if frozen:
             freeze_statistics(self.network)
@@ -189,6 +208,9 @@ class Trainer:
         progress, settings = self.progress, self.settings
         return progress < settings.real_weights, progress >= 1 - settings.frozen_statistics
 
+    def _rate(self) -> float:
+        return self.settings.rate(self.progress) * 0.5**self.returns
+
     def _calibration(self) -> Tensor:
         """Small patches, (N, 1, patch, patch) luma."""
         generator = torch.Generator(self.device).manual_seed(self.settings.seed)
@@ -203,19 +225,27 @@ class Trainer:
         result: NDArray[np.float32] = self.network(values)[0, 0].cpu().numpy()
         return result
 
-    def _validate(self, loss: float) -> None:
+    def _score(self, run: Enlarge) -> dict[str, float]:
+        """PSNR in dB on held-out pictures, by what damaged them."""
+        scale = self.settings.scale
+        return {case: validate(run, pairs, scale) for case, pairs in self.validation.items()}
+
+    def _validate(self, loss: float) -> bool:
+        """Reports, and keeps what is the best so far; whether the run has diverged."""
         real, _ = self._stage()
-        model = None if real else self.model()
-        run = self._run_network if model is None else choose_backend(model).run
-        scores = {
-            case: validate(run, pairs, self.settings.scale)
-            for case, pairs in self.validation.items()
-        }
-        psnr = float(np.mean(list(scores.values())))
-        rate = self.settings.rate(self.progress)
+        if not all(tensor.isfinite().all() for tensor in self.network.state_dict().values()):
+            model, scores = None, dict.fromkeys(self.validation, np.nan)
+        elif real:
+            model, scores = None, self._score(self._run_network)
+        else:
+            model = self.model()
+            scores = self._score(choose_backend(model).run)
+        psnr = _mean(scores)
+        diverged = not psnr >= max(self.best, self.began) - DIVERGED  # NaN has diverged, too
+        rate = self._rate()
         stage = "real" if real else "binary"
         if not self.accelerator.is_main_process:
-            return
+            return diverged
         self.report(
             f"step {self.step}  {self.seconds / 60:.1f} min  {stage} weights  rate {rate:.2e}  "
             f"loss {loss:.5f}  validation {psnr:.3f} dB"
@@ -232,10 +262,24 @@ class Trainer:
         ]
         header = ["step", "seconds", "weights", "rate", "loss", "psnr", *scores]
         _append(self.run / LOG, header, row)
-        if model is not None and psnr > self.best:
+        if model is not None and psnr > self.best and not diverged:
             self.best = psnr
             save_model(self.model(), self.run / MODEL)
             save_latent(self.network, self.run / LATENT)
+        return diverged
+
+    def _go_back(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.returns == RETURNS:
+            rate = self.settings.learning_rate * 0.5**self.returns
+            raise TrainingError(
+                f"training diverges even at a rate of {rate:.2g}; {self.run} keeps the last good "
+                "checkpoint; start another run with a lower --learning-rate"
+            )
+        self._restore(read_checkpoint(self.run / CHECKPOINT))
+        self.returns += 1
+        self._save()
+        self.report(f"diverged; back to step {self.step}, at half the rate")
 
     def model(self) -> Model:
         """The network as it is now, and where it comes from."""
@@ -263,6 +307,8 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "returns": self.returns,
+            "began": self.began,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -280,12 +326,17 @@ class Trainer:
                 f"{self.run} holds a run with {name} = {theirs.get(name)}, not {mine[name]}; "
                 "use the same settings to resume it, or another run folder"
             )
+        self._restore(state)
+        self.report(f"resumed at step {self.step}")
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         # Rate and flags are this run's, which may be on another device than the last.
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self.report(f"resumed at step {self.step}")
+        # Older runs lack what follows.
+        self.returns, self.began = state.get("returns", 0), state.get("began", 0.0)
 
 
 def build(settings: TrainingSettings) -> nn.Module:
@@ -370,7 +421,7 @@ def use_real_weights(network: nn.Module, real: bool) -> None:
 
 
 def validate(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    run: Enlarge,
     pairs: list[tuple[Plane, Plane]],
     scale: int,
 ) -> float:
@@ -384,6 +435,10 @@ def validate(
         a, b = (np.rint(16 + 219 * plane) for plane in (result, high / WHITE))
         scores.append(metrics.psnr(metrics.shave(a, scale), metrics.shave(b, scale)))
     return float(np.mean(scores))
+
+
+def _mean(scores: dict[str, float]) -> float:
+    return float(np.mean(list(scores.values())))
 
 
 def _append(path: Path, header: list[str], row: list[Any]) -> None:
