@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 from bnnup.backends.torch import TorchBackend
@@ -21,11 +22,12 @@ from bnnup.errors import TrainingError
 from bnnup.measure import metrics
 from bnnup.model.file import load_model
 from bnnup.model.zoo import Network
+from bnnup.nn import Hybrid
 from bnnup.pixels import bicubic
 from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.degrade import CASES
 from bnnup.train.latent import read_latent, save_latent
-from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint
+from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint, start_from
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
 from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings, size_of
@@ -390,6 +392,24 @@ def test_starting_from_a_model_file_computes_the_same(
     np.testing.assert_allclose(ours, TorchBackend(model).run(luma), atol=1e-4)
     with pytest.raises(TrainingError, match="another architecture, size or scale"):
         Trainer(replace(settings, channels=16), [pictures], tmp_path / "third", initial=start)
+
+
+def test_a_deeper_network_begins_as_the_shallower_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shallow, deep = Hybrid(2, blocks=3, channels=8), Hybrid(2, blocks=5, channels=8)
+    for parameter in shallow.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    kept = tmp_path / "latent.safetensors"
+    save_latent(shallow, kept)
+    shallow.load_state_dict(read_latent(kept), strict=False)  # in half precision
+    start_from(deep, kept, lambda: torch.empty(0))
+    luma = torch.rand(1, 1, 12, 12, dtype=torch.float64)
+    with torch.no_grad():
+        expected = shallow.double().eval()(luma)
+        result = deep.double().eval()(luma)
+        base = shallow.bicubic(luma)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+    assert (expected - base).abs().max() > 0.1, "the network adds something to bicubic"
 
 
 def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:

@@ -5,10 +5,15 @@ Convolutions that begin as the identity, so that a skip costs nothing to run, fo
 (Ding et al., CVPR 2021) and SESR (Bhardwaj et al., MLSys 2022).
 """
 
-from torch import nn
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
 
 from bnnup.nn.ends import Ends
 from bnnup.nn.layers import BinaryConvolution, Convolution
+
+PART = re.compile(r"body\.(?P<place>\d+)\.(?P<rest>.+)")  # names of a body's tensors
 
 
 class Hybrid(Ends):
@@ -24,3 +29,28 @@ class Hybrid(Ends):
             body.append(BinaryConvolution(channels, channels))
             body.append(Convolution(channels, channels).pass_on())
         super().__init__(scale, channels, body)
+        self.blocks = blocks
+
+    def deepen(self, shallower: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """State of a network with fewer pairs, under the names that its tensors have here.
+
+        Its pairs are spread evenly. Those of this network that are left between pass on
+        what they get, so that it begins as the shallower one (Net2Net, Chen et al., ICLR
+        2016). Other states come back as they are.
+        """
+        parts = {name: part for name in shallower if (part := PART.fullmatch(name))}
+        pairs = {int(part["place"]) // 2 for part in parts.values()}
+        if not 0 < len(pairs) < self.blocks:
+            return dict(shallower)
+        places = [round((pair + 1) * self.blocks / len(pairs)) - 1 for pair in sorted(pairs)]
+        for place in set(range(self.blocks)) - set(places):
+            binary = self.get_submodule(f"body.{2 * place}")
+            full = self.get_submodule(f"body.{2 * place + 1}")
+            assert isinstance(binary, BinaryConvolution) and isinstance(full, Convolution)
+            binary.pass_on()
+            full.pass_on(rest=0)
+        state = {name: tensor for name, tensor in shallower.items() if name not in parts}
+        for name, part in parts.items():
+            pair, second = divmod(int(part["place"]), 2)
+            state[f"body.{2 * places[pair] + second}.{part['rest']}"] = shallower[name]
+        return state

@@ -99,15 +99,15 @@ class Convolution(Layer):
             nn.init.zeros_(parameter)
         return self
 
-    def pass_on(self) -> Self:
-        """Begins as the identity and half of what it would have been.
+    def pass_on(self, rest: float = 0.5) -> Self:
+        """Begins as the identity and a ``rest`` of what it would have been.
 
         So a skip leads over it from the first step, and costs nothing to run.
         """
         weight, bias = self.convolution.weight, self.convolution.bias
         assert bias is not None
         with torch.no_grad():
-            weight.copy_(nn.init.dirac_(torch.empty_like(weight)) + weight / 2)
+            weight.copy_(nn.init.dirac_(torch.empty_like(weight)) + rest * weight)
             bias.zero_()
         return self
 
@@ -156,6 +156,13 @@ class BinaryConvolution(Layer):
         self.norm = nn.BatchNorm2d(out_channels)
         nn.init.constant_(self.norm.weight, BRANCH)
         self.activation = RPReLU(out_channels) if activation == "rprelu" else None
+
+    def pass_on(self) -> Self:
+        """Begins as its skip alone; what it adds grows from nothing."""
+        nn.init.zeros_(self.norm.weight)
+        if self.activation is not None:
+            nn.init.ones_(self.activation.slope)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(self.sums(x))

@@ -27,7 +27,7 @@ from bnnup.measure import metrics
 from bnnup.model.file import Model, load_model, save_model
 from bnnup.model.find import find_model
 from bnnup.model.zoo import bundled_folder, entries_named
-from bnnup.nn import ARCHITECTURES, export
+from bnnup.nn import ARCHITECTURES, Hybrid, export
 from bnnup.nn.layers import BinaryConvolution
 from bnnup.train.data import (
     VALIDATION_SIDE,
@@ -362,9 +362,9 @@ def find_initial(name: str, scale: int) -> Path:
 def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) -> None:
     """Takes over a run, a checkpoint, latent weights or a model file.
 
-    Of the first three every tensor that fits is taken: a ×2 body for ×3 and ×4. A model
-    file must be of the same network; ``luma`` gives patches that its statistics are
-    measured on.
+    Of the first three every tensor that fits is taken: a ×2 body for ×3 and ×4, fewer pairs
+    for a deeper ``Hybrid``. A model file must be of the same network; ``luma`` gives
+    patches that its statistics are measured on.
     """
     path = initial / CHECKPOINT if initial.is_dir() else initial
     if path.suffix == ".safetensors":
@@ -377,6 +377,8 @@ def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) ->
             return
     else:
         theirs = read_checkpoint(path)["network"]
+    if isinstance(network, Hybrid):
+        theirs = network.deepen(theirs)
     mine = network.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
     if not fitting:
