@@ -351,6 +351,24 @@ def test_no_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         find.find_model(REPOSITORY, 2)
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_are_none(tmp_path: Path, content: str | None) -> None:
+    """In a process of its own: the client reads them once."""
+    file = tmp_path / "certificates.pem"
+    if content is not None:
+        file.write_text(content)
+    environment = {**os.environ, "SSL_CERT_FILE": str(file), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bnnup", "models", "download", "owner/repo/model.safetensors"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert f"SSL_CERT_FILE names no file of certificates, {file}" in " ".join(done.stderr.split())
+    assert done.stderr.count("error") == 1, done.stderr
+
+
 def test_disk_full(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

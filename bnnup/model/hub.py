@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import re
+import ssl
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -320,6 +321,9 @@ def _reason(error: BaseException, place: Place) -> str | None:
             )
         case errors.HfHubHTTPError():
             return _reason_of_status(error.response.status_code, place)
+        case OSError() if _certificates_unusable():
+            file = os.environ["SSL_CERT_FILE"]
+            return f"SSL_CERT_FILE names no file of certificates, {file}: correct or unset it"
         case OSError(errno=errno.ENOSPC):
             return f"no space left for {place} in {cache_folder()}: free some, or set HF_HOME"
         case OSError(errno=int(), strerror=str(reason)) if not isinstance(error, ConnectionError):
@@ -337,6 +341,17 @@ def _reason(error: BaseException, place: Place) -> str | None:
             "and proxies, and try again"
         )
     return None
+
+
+def _certificates_unusable() -> bool:
+    """Whether the file that the environment names for connections cannot be used."""
+    if not (file := os.environ.get("SSL_CERT_FILE")):
+        return False
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError:  # also of what is no certificate
+        return True
+    return False
 
 
 def _reason_of_status(status: int, place: Place) -> str:
