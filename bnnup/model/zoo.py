@@ -70,10 +70,10 @@ EDSR_SMALL = Network(
 HYBRID_LARGE = Network(
     "hybrid-large",
     "hybrid",
-    10,
+    16,
     32,
-    3e-3,
-    "10 binary and 10 full-precision convolutions of 32 channels, in turn",
+    1.5e-3,
+    "16 binary and 16 full-precision convolutions of 32 channels, in turn",
     optimizer="soap",
 )
 NETWORKS = (
@@ -89,7 +89,7 @@ NETWORKS = (
     ),
     EDSR,
     EDSR_SMALL,
-    _real(HYBRID_LARGE, 1e-3),
+    _real(HYBRID_LARGE, 8e-4),
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),
     Network(

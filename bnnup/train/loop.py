@@ -185,11 +185,15 @@ class Trainer:
         one_gpu = self.device.type == "cuda" and self.accelerator.num_processes == 1
         if compile_step and one_gpu and self.settings.optimizer == "adam":
             torch.backends.cudnn.benchmark = True  # all steps have one shape
+
+            def stage() -> object:
+                return self._stage(), self.returns  # going back brings other tensors
+
             step = partial(self._plain_step, torch.compile(self.objective))
-            yield "compiled, as one CUDA graph", Captured(step, self._stage)
+            yield "compiled, as one CUDA graph", Captured(step, stage)
             torch.compiler.reset()
             step = partial(self._plain_step, self.objective)
-            yield "as one CUDA graph", Captured(step, self._stage)
+            yield "as one CUDA graph", Captured(step, stage)
         if compile_step:
             yield "compiled", partial(self._plain_step, torch.compile(self.objective))
         yield "as it is", partial(self._plain_step, self.objective)

@@ -15,8 +15,8 @@ AUTO = "auto"  # in a model's place: choose for each picture
 CLEAN = "hybrid-large"
 REAL = ("hybrid-large-real", "edsr-small-real")  # the first that there is at a scale
 SCREEN = "edsr-small-screen"
-QUALITY = 90  # of JPEG, from which on the network for clean pictures is chosen
-SIGMA = 3.0  # noise in 8-bit levels, from which on the one for real pictures is chosen
+QUALITY = 93  # of JPEG, from which on the network for clean pictures is chosen
+SIGMA = 2.25  # noise in 8-bit levels, from which on the one for real pictures is chosen
 
 DRAWN = 0.5  # share of steps out of flat areas, from which on the one for screenshots is chosen
 

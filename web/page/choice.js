@@ -1,8 +1,8 @@
 // Which network suits a picture: one for clean pictures, for real, damaged ones, or for screenshots.
 // The same rule as bnnup.upscale.choice, so that the page decides as the command line does.
 
-const QUALITY = 90; // of JPEG, from which on a picture counts as clean
-const SIGMA = 3; // noise in 8-bit levels, from which on it counts as damaged
+const QUALITY = 93; // of JPEG, from which on a picture counts as clean
+const SIGMA = 2.25; // noise in 8-bit levels, from which on it counts as damaged
 const DRAWN = 0.5; // share of steps out of flat areas, from which on it counts as a screenshot
 const SIDE = 1024; // pixels in the middle of a picture that is looked at
 const BLOCK = 16; // pixels each way over which noise is averaged
