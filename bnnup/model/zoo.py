@@ -73,7 +73,7 @@ HYBRID_LARGE = Network(
     16,
     32,
     1.5e-3,
-    "16 binary and 16 full-precision convolutions of 32 channels, in turn",
+    "up to 16 binary and as many full-precision convolutions of 32 channels, in turn",
     optimizer="soap",
 )
 NETWORKS = (
