@@ -223,7 +223,8 @@ def test_a_run_that_diverges_goes_back_and_on_at_half_the_rate(
 ) -> None:
     said: list[str] = []
     trainer = Trainer(TINY, [pictures], tmp_path, report=said.append)
-    advance, spoilt = trainer._advance, []
+    advance = trainer._advance
+    spoilt: list[bool] = []
 
     def spoil_once() -> torch.Tensor:
         if trainer.step == 5 and not spoilt:
