@@ -155,7 +155,7 @@ def draw(times: dict[str, dict[int, Times]]) -> None:
         row[0].set_ylabel("PSNR on Set5, dB")
     for panel in panels[-1]:
         panel.set_xlabel("milliseconds on one core")
-    panels[-1][-1].legend(loc="lower left", fontsize=8)
+    panels[-1][-1].legend(loc="lower right", fontsize=8)
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=80)
 
