@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bnnup.errors import MediaError
-from bnnup.system.files import check_writable, writing
+from bnnup.system.files import check_writable, replacing, writing
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="devices and modes are POSIX's")
 CONTENT = bytes(range(256)) * 1000
@@ -34,6 +34,18 @@ def test_a_pipe_is_written_through(tmp_path: Path) -> None:
     reader.join(10)
     assert got == [CONTENT]
     assert stat.S_ISFIFO(path.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # opened at once, by nobody else
+    with replacing(pipe) as temporary:
+        temporary.write_bytes(b"new")
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert os.listdir(tmp_path) == ["pipe"]
 
 

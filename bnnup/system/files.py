@@ -30,8 +30,15 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
 
     Its name does not grow from the target's, which may be as long as names can be. It
     is random, or made of ``token``: a second try then replaces what is left of a first
-    that was killed.
+    that was killed. A device or a pipe is written to, and stays.
     """
+    if _is_special(path):
+        with TemporaryDirectory() as folder:
+            temporary = Path(folder) / "result"
+            yield temporary
+            with temporary.open("rb") as file, path.open("wb") as target:
+                shutil.copyfileobj(file, target)
+        return
     temporary = temporary_for(path, token or token_hex(8))
     try:
         if token:

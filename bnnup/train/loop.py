@@ -278,7 +278,7 @@ class Trainer:
             rate = self.settings.learning_rate * 0.5**self.returns
             raise TrainingError(
                 f"training diverges even at a rate of {rate:.2g}; {self.run} keeps the last good "
-                "checkpoint; start another run with a lower --learning-rate"
+                "checkpoint; start another run with a lower learning rate"
             )
         self._restore(read_checkpoint(self.run / CHECKPOINT))
         self.returns += 1
