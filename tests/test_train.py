@@ -26,8 +26,9 @@ from bnnup.nn import Hybrid
 from bnnup.pixels import bicubic
 from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.degrade import CASES
+from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
 from bnnup.train.latent import read_latent, save_latent
-from bnnup.train.loop import CHECKPOINT, LOG, MODEL, Trainer, read_checkpoint, start_from
+from bnnup.train.loop import LOG, MODEL, Trainer
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
 from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings, size_of

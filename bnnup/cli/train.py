@@ -110,7 +110,8 @@ def train(
     from bnnup.errors import TrainingError, how_to_install
 
     try:
-        from bnnup.train.loop import Trainer, find_initial
+        from bnnup.train.initial import find_initial
+        from bnnup.train.loop import Trainer
     except ModuleNotFoundError as error:
         raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
     settings = TrainingSettings(

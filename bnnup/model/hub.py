@@ -321,8 +321,7 @@ def _reason(error: BaseException, place: Place) -> str | None:
             )
         case errors.HfHubHTTPError():
             return _reason_of_status(error.response.status_code, place)
-        case OSError() if _certificates_unusable():
-            file = os.environ["SSL_CERT_FILE"]
+        case OSError() if file := _unusable_certificates():
             return f"SSL_CERT_FILE names no file of certificates, {file}: correct or unset it"
         case OSError(errno=errno.ENOSPC):
             return f"no space left for {place} in {cache_folder()}: free some, or set HF_HOME"
@@ -343,15 +342,14 @@ def _reason(error: BaseException, place: Place) -> str | None:
     return None
 
 
-def _certificates_unusable() -> bool:
-    """Whether the file that the environment names for connections cannot be used."""
-    if not (file := os.environ.get("SSL_CERT_FILE")):
-        return False
-    try:
-        ssl.create_default_context(cafile=file)
-    except OSError:  # also of what is no certificate
-        return True
-    return False
+def _unusable_certificates() -> str | None:
+    """The file that the environment names for connections, if it cannot be used."""
+    if file := os.environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError:  # also of what is no certificate
+            return file
+    return None
 
 
 def _reason_of_status(status: int, place: Place) -> str:

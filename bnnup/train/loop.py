@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnup.backends.choose import choose_backend
-from bnnup.errors import TrainingError, WeightsError
+from bnnup.errors import TrainingError
 from bnnup.measure import metrics
-from bnnup.model.file import Model, load_model, save_model
-from bnnup.model.find import find_model
-from bnnup.model.zoo import bundled_folder, entries_named
-from bnnup.nn import ARCHITECTURES, Hybrid, export
+from bnnup.model.file import Model, save_model
+from bnnup.nn import ARCHITECTURES, export
 from bnnup.nn.layers import BinaryConvolution
 from bnnup.train.data import (
     VALIDATION_SIDE,
@@ -40,11 +38,12 @@ from bnnup.train.data import (
     read_pair,
 )
 from bnnup.train.degrade import CASES, luma_of
-from bnnup.train.latent import read_latent, restore, save_latent
+from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
+from bnnup.train.latent import save_latent
 from bnnup.train.settings import VARIANTS, TrainingSettings
 from bnnup.train.step import Captured, Objective, choose_optimizer, choose_precision, set_rate
 
-CHECKPOINT, LOG, MODEL = "checkpoint.pt", "log.csv", "model.safetensors"
+LOG, MODEL = "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
 CALIBRATION = 32  # patches that batch norm's statistics are measured on, of a model file
 PROVEN = 5  # steps after which another way to run them is no remedy
@@ -350,55 +349,6 @@ def build(settings: TrainingSettings) -> nn.Module:
         raise TrainingError(f"unknown architecture {settings.architecture!r}; known: {known}")
     architecture = ARCHITECTURES[settings.architecture]
     return architecture(settings.scale, settings.blocks, settings.channels)
-
-
-def find_initial(name: str, scale: int) -> Path:
-    """What a run may start from: a path, or a known model, by its latent weights if there are."""
-    if Path(name).exists():
-        return Path(name)
-    for entry in entries_named(name):
-        latent = bundled_folder() / "latent" / entry.file
-        if entry.scale == scale and latent.exists():
-            return latent
-    return find_model(name, scale)
-
-
-def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) -> None:
-    """Takes over a run, a checkpoint, latent weights or a model file.
-
-    Of the first three every tensor that fits is taken: a ×2 body for ×3 and ×4, fewer pairs
-    for a deeper ``Hybrid``. A model file must be of the same network; ``luma`` gives
-    patches that its statistics are measured on.
-    """
-    path = initial / CHECKPOINT if initial.is_dir() else initial
-    if path.suffix == ".safetensors":
-        try:
-            model = load_model(path)
-        except WeightsError:
-            theirs = read_latent(path)
-        else:
-            restore(network, model, luma())
-            return
-    else:
-        theirs = read_checkpoint(path)["network"]
-    if isinstance(network, Hybrid):
-        theirs = network.deepen(theirs)
-    mine = network.state_dict()
-    fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
-    if not fitting:
-        raise TrainingError(f"nothing in {path} fits this network")
-    network.load_state_dict(fitting, strict=False)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's state; TrainingError when the file is none."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load promises nothing about what junk raises
-        raise TrainingError(
-            f"{path} is not a readable checkpoint; name another run folder"
-        ) from error
-    return state
 
 
 def validation_pairs(
