@@ -51,6 +51,11 @@ def random_tensors(network: program.Program, seed: int) -> dict[str, NDArray[np.
                 values /= np.sqrt(np.prod(spec.shape[1:]))
             if part == "scale":
                 values /= np.sqrt(inputs[0].channels * 9)
+            if spec.dtype == "int16":
+                tensors[f"{operation.name}.{part}"] = random.integers(-20, 21, spec.shape, np.int16)
+                continue
+            if isinstance(operation, program.QuantizedConvolution):
+                values *= {"levels": 500, "scale": 2e-4}.get(part, 1)
             tensors[f"{operation.name}.{part}"] = values.astype(np.float32)
     return tensors
 
@@ -77,6 +82,7 @@ def random_model(seed: int) -> Model:
         alike = [o.name for o in operations if values[o.name] == values[x[0]]]
         choices: list[program.Operation] = [
             program.Convolution(name, x[0], int(random.integers(1, 40)), kernel),
+            program.QuantizedConvolution(name, x[0], int(random.integers(1, 40)), kernel),
             program.BinaryConvolution(name, x[0], skips[skip], kernel, skip, activation),
             program.Add(name, x[0], str(random.choice(alike))),
             program.Concatenate(name, tuple(x)),
@@ -380,8 +386,10 @@ def test_no_description_crashes(data: st.DataObject) -> None:
         skip, activation = data.draw(names), data.draw(names)
         tensors = [floats().astype(np.float32) for _ in range(4)]
         weight = np.zeros(data.draw(sizes), np.uint8)
+        integers = np.full(data.draw(sizes), data.draw(st.integers(-(2**15), 2**15 - 1)), np.int16)
         arguments = {
             "convolution": (*numbers, *tensors[:2]),
+            "quantized_convolution": (*numbers, integers, *tensors[:3]),
             "binary_convolution": (*numbers, skip, activation, weight, *tensors),
             "add": numbers[:2],
             "concatenate": (numbers,),

@@ -193,6 +193,66 @@ def test_full_precision_convolution(
     assert_exact(Model(network, tensors), whole_numbers(5, width), kernel)
 
 
+def quantized_model(before: int, after: int, size: int) -> Model:
+    """Luma to 256ths, these to whole numbers, halves included, and to an integer."""
+    random = np.random.default_rng(before + after)
+    network = program.Program(
+        1,
+        (
+            program.Convolution("head", program.INPUT, before, 1),
+            program.QuantizedConvolution("body", "head", after, size),
+            program.Convolution("tail", "body", 1, 1),
+        ),
+    )
+    tensors = {
+        name: random.integers(-3, 4, spec.shape).astype(spec.dtype)
+        for name, spec in network.tensors().items()
+    }
+    tensors["head.weight"] /= 256
+    tensors["head.bias"] /= 256
+    tensors["body.levels"] = random.choice(np.array([16, 32, 64, 128], np.float32), before)
+    return Model(network, tensors)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("channels", [(1, 1), (3, 17), (16, 16), (32, 32), (20, 4), (37, 33)])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 11, 12, 13, 24])
+def test_quantized_convolution(
+    kernel: str, size: int, channels: tuple[int, int], width: int
+) -> None:
+    assert_exact(quantized_model(*channels, size), 7 * whole_numbers(5, width), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("width", [200, 700])
+def test_quantized_convolution_in_blocks_and_bands(kernel: str, width: int) -> None:
+    assert_exact(quantized_model(64, 32, 3), 7 * whole_numbers(90, width), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("luma", [1e30, -1e30, 40_000.0, -3.5e9])
+def test_quantized_inputs_are_clamped_and_their_largest_sum_is_exact(
+    kernel: str, luma: float
+) -> None:
+    """8 inputs of ±16,383 by weights of ±8,191: far beyond 24 bits, within 31."""
+    kind = program.QuantizedConvolution
+    network = program.Program(
+        1, (program.Convolution("head", program.INPUT, 8, 1), kind("body", "head", 1, 1))
+    )
+    tensors = {
+        name: np.ones(spec.shape, spec.dtype) for name, spec in network.tensors().items()
+    } | {
+        "head.bias": np.zeros(8, np.float32),
+        "body.weight": np.full((1, 8, 1, 1), -kind.LARGEST_WEIGHT, np.int16),
+        "body.bias": np.zeros(1, np.float32),
+    }
+    result = engine.Engine(Model(network, tensors), kernel=kernel).run(
+        np.full((3, 5), luma, np.float32)
+    )
+    assert (result == np.float32(-np.sign(luma) * 8 * 16_383 * 8_191)).all()
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_zero_of_either_sign_counts_as_plus_one_and_nan_alike(kernel: str) -> None:
     model = binary_model(3, 1, 1)

@@ -19,6 +19,7 @@ from bnnup.model.program import (
     Convolution,
     PixelShuffle,
     Program,
+    QuantizedConvolution,
 )
 
 # One of each operation, so that every rule has something to break.
@@ -30,13 +31,14 @@ SOUND = Program(
         Add("sum", "body", "head"),
         Concatenate("both", ("sum", "body")),
         ChannelAttention("gate", "both", 4, 5),
-        Convolution("tail", "gate", 4, 1),
+        QuantizedConvolution("rounded", "gate", 12, 3),
+        Convolution("tail", "rounded", 4, 1),
         PixelShuffle("shuffle", "tail", 2),
         Bicubic("base", "luma", 2),
         Add("result", "shuffle", "base"),
     ),
 )
-HEAD, BODY, SUM, BOTH, GATE, TAIL, SHUFFLE, BASE, RESULT = range(9)
+HEAD, BODY, SUM, BOTH, GATE, ROUNDED, TAIL, SHUFFLE, BASE, RESULT = range(10)
 Document = dict[str, Any]
 
 
@@ -69,6 +71,7 @@ def test_values_follow_from_the_operations() -> None:
         "sum": (8, 1),
         "both": (16, 1),
         "gate": (16, 1),
+        "rounded": (12, 1),
         "tail": (4, 1),
         "shuffle": (1, 2),
         "base": (1, 2),
@@ -90,7 +93,11 @@ def test_tensors_follow_from_the_operations() -> None:
         "gate.down_bias": ("float32", (4,)),
         "gate.up": ("float32", (16, 4)),
         "gate.up_bias": ("float32", (16,)),
-        "tail.weight": ("float32", (4, 16, 1, 1)),
+        "rounded.weight": ("int16", (12, 16, 3, 3)),
+        "rounded.levels": ("float32", (16,)),
+        "rounded.scale": ("float32", (12,)),
+        "rounded.bias": ("float32", (12,)),
+        "tail.weight": ("float32", (4, 12, 1, 1)),
         "tail.bias": ("float32", (4,)),
     }
 
@@ -122,6 +129,7 @@ MALFORMED: dict[str, Document] = {
     "channels-infinite": with_field(HEAD, channels=float("inf")),
     "kernel-even": with_field(HEAD, kernel=2),
     "kernel-large": with_field(HEAD, kernel=7),
+    "kernel-of-integers": with_field(ROUNDED, kernel=4),
     "name-empty": with_field(RESULT, name=""),
     "name-long": with_field(RESULT, name="n" * 129),
     "name-number": with_field(RESULT, name=1),
@@ -266,7 +274,7 @@ def reach(network: Program, seed: int = 0) -> tuple[int, int]:
     tensors = {
         name: rng.uniform(0.1, 1, spec.shape).astype(np.float32)
         if spec.dtype == "float32"
-        else np.zeros(spec.shape, np.uint8)
+        else np.full(spec.shape, spec.dtype == "int16", spec.dtype)
         for name, spec in network.tensors().items()
     }
     run = backend.TorchBackend(Model(network, tensors)).run

@@ -170,6 +170,11 @@ def _append(network: Any, model: Model, operation: program.Operation, inputs: li
             number = network.convolution(
                 *inputs, operation.channels, operation.kernel, tensor("weight"), tensor("bias")
             )
+        case program.QuantizedConvolution():
+            parts = (tensor(p) for p in ("weight", "levels", "scale", "bias"))
+            number = network.quantized_convolution(
+                *inputs, operation.channels, operation.kernel, *parts
+            )
         case program.BinaryConvolution():
             parts = (tensor(p) for p in ("weight", "scale", "shift", "slope", "offset"))
             number = network.binary_convolution(

@@ -1,6 +1,7 @@
 """Runs programs with torch: on a GPU, or where the engine is missing.
 
-Binary sums are exact integers in float32 whatever their order. Full-precision
+Binary sums are exact integers in float32 whatever their order, and those of quantized
+convolutions in float64. Full-precision
 convolutions are summed in float64 and rounded once, so that the order of a sum,
 which depends on the tile, does not reach the result.
 """
@@ -56,8 +57,15 @@ class TorchBackend:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
 
     @torch.inference_mode()
-    def run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, W) luma, black 0 and white 1, to (scale·H, scale·W), not clipped."""
+    def run(
+        self,
+        luma: NDArray[np.float32],
+        watch: Callable[[program.Operation, list[Tensor]], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """(H, W) luma, black 0 and white 1, to (scale·H, scale·W), not clipped.
+
+        ``watch`` is called with each operation and its inputs, (1, C, H, W).
+        """
         values = {program.INPUT: self._load(luma)[None, None]}
         releases = self.program.releases()
         for operation, parts, dead in zip(
@@ -65,6 +73,8 @@ class TorchBackend:
         ):
             go_on()
             inputs = [values[name] for name in operation.inputs()]
+            if watch is not None:
+                watch(operation, inputs)
             values[operation.name] = RUN[type(operation)](operation, parts, *inputs)
             for name in dead:
                 del values[name]
@@ -124,6 +134,17 @@ def convolution(operation: program.Convolution, parts: dict[str, Tensor], x: Ten
     return y.to(x.dtype)
 
 
+def quantized_convolution(
+    operation: program.QuantizedConvolution, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
+    levels = (x * _per_channel(parts["levels"])).round()  # halves to even
+    levels = levels.clamp(-operation.LARGEST_INPUT, operation.LARGEST_INPUT)
+    padded = replicate_pad(levels, operation.kernel // 2).double()
+    sums = functional.conv2d(padded, parts["weight"].double())
+    scale, bias = (_per_channel(parts[name]).double() for name in ("scale", "bias"))
+    return (sums.to(x.dtype).double() * scale + bias).to(x.dtype)
+
+
 def binary_convolution(
     operation: program.BinaryConvolution, parts: dict[str, Tensor], x: Tensor
 ) -> Tensor:
@@ -179,6 +200,7 @@ def _per_channel(vector: Tensor) -> Tensor:
 
 RUN: dict[type[program.Operation], Callable[..., Tensor]] = {
     program.Convolution: convolution,
+    program.QuantizedConvolution: quantized_convolution,
     program.BinaryConvolution: binary_convolution,
     program.Add: add,
     program.Concatenate: concatenate,

@@ -46,8 +46,6 @@ def count(program: Program, height: int, width: int) -> Cost:
         full_macs += pixels * macs.full
         binary_parameters += macs.binary  # each weight is used once a pixel
         full_parameters += sum(
-            prod(spec.shape)
-            for spec in operation.tensors(inputs).values()
-            if spec.dtype == "float32"
+            prod(spec.shape) for spec in operation.tensors(inputs).values() if spec.dtype != "uint8"
         )
     return Cost(binary_parameters, full_parameters, binary_macs, full_macs)

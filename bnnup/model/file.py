@@ -18,7 +18,12 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from bnnup.errors import WeightsError
-from bnnup.model.program import Program, TensorSpec
+from bnnup.model.program import (
+    BinaryConvolution,
+    Program,
+    QuantizedConvolution,
+    TensorSpec,
+)
 from bnnup.system.files import replacing
 
 FORMAT_VERSION = 1
@@ -58,9 +63,11 @@ class Model:
         for name, spec in expected.items():
             _check_tensor(name, self.tensors[name], spec)
         for operation in self.program.operations:
-            if operation.op == "binary_convolution":
+            if isinstance(operation, BinaryConvolution):
                 (value,) = self.program.inputs(operation)
                 _check_tail_bits(operation.name, self.tensors, value.channels)
+            elif isinstance(operation, QuantizedConvolution):
+                _check_integers(operation.name, self.tensors)
 
 
 def _check_tensor(name: str, tensor: NDArray[Any], spec: TensorSpec) -> None:
@@ -76,6 +83,16 @@ def _check_tail_bits(name: str, tensors: Mapping[str, NDArray[Any]], channels: i
     """Bits past the last channel must be 0: popcounts include them (``packing``)."""
     if channels % 8 and (tensors[f"{name}.weight"][..., -1] >> channels % 8).any():
         raise WeightsError(f"tensor {name + '.weight'!r} has bits past its {channels} channels")
+
+
+def _check_integers(name: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Weights and their sums must stay within what exact arithmetic has room for."""
+    largest, most = QuantizedConvolution.LARGEST_WEIGHT, QuantizedConvolution.LARGEST_SUM
+    magnitudes = np.abs(tensors[f"{name}.weight"].astype(np.int64))
+    if (magnitudes > largest).any() or (magnitudes.sum((1, 2, 3)) > most).any():
+        raise WeightsError(
+            f"tensor {name + '.weight'!r} exceeds {largest}, or {most} for an output channel"
+        )
 
 
 def serialize(model: Model) -> bytes:

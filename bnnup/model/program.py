@@ -111,14 +111,48 @@ class Convolution(Unary):
     kernel: int
 
     def infer(self, inputs: Sequence[Value]) -> Value:
-        (x,) = inputs
-        _check_kernel(self, self.kernel)
-        return Value(self.channels, x.factor, x.radius + Fraction(self.kernel // 2, x.factor))
+        return _infer_convolution(self, self.channels, self.kernel, inputs)
 
     def tensors(self, inputs: Sequence[Value]) -> dict[str, TensorSpec]:
         shape = (self.channels, inputs[0].channels, self.kernel, self.kernel)
         return {
             "weight": TensorSpec("float32", shape),
+            "bias": TensorSpec("float32", (self.channels,)),
+        }
+
+    def multiply_adds(self, inputs: Sequence[Value]) -> MultiplyAdds:
+        return MultiplyAdds(full=self.channels * inputs[0].channels * self.kernel**2)
+
+
+@dataclass(frozen=True)
+class QuantizedConvolution(Unary):
+    """Convolution of 16-bit integers with bias, replicate padding, stride 1.
+
+    ``scale · (q(x) * weight) + bias`` with ``q(x) = clamp(round(levels · x), ±LARGEST_INPUT)``,
+    halves rounded to even. ``levels``, for each input channel, says how many integers there
+    are to 1. Sums over the kernel are exact: 32 bits hold them twice over, because the
+    magnitudes of an output channel's weights add up to ``LARGEST_SUM`` at most. Inputs have 15
+    bits and weights, ``LARGEST_WEIGHT`` at most, 14, so that 16 bits hold what fast algorithms
+    add up first (Winograd's, Lavin and Gray, CVPR 2016).
+    """
+
+    op: ClassVar[str] = "quantized_convolution"
+    channels: int
+    kernel: int
+
+    LARGEST_INPUT: ClassVar[int] = 2**14 - 1
+    LARGEST_WEIGHT: ClassVar[int] = 2**13 - 1
+    LARGEST_SUM: ClassVar[int] = 2**16
+
+    def infer(self, inputs: Sequence[Value]) -> Value:
+        return _infer_convolution(self, self.channels, self.kernel, inputs)
+
+    def tensors(self, inputs: Sequence[Value]) -> dict[str, TensorSpec]:
+        shape = (self.channels, inputs[0].channels, self.kernel, self.kernel)
+        return {
+            "weight": TensorSpec("int16", shape),
+            "levels": TensorSpec("float32", (inputs[0].channels,)),
+            "scale": TensorSpec("float32", (self.channels,)),
             "bias": TensorSpec("float32", (self.channels,)),
         }
 
@@ -152,7 +186,6 @@ class BinaryConvolution(Unary):
 
     def infer(self, inputs: Sequence[Value]) -> Value:
         (x,) = inputs
-        _check_kernel(self, self.kernel)
         if self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise self.fail(f"unknown activation {self.activation!r}; known: {known}")
@@ -167,7 +200,7 @@ class BinaryConvolution(Unary):
             raise self.fail(
                 f"skip {self.skip!r} cannot lead {x.channels} to {self.channels} channels"
             )
-        return Value(self.channels, x.factor, x.radius + Fraction(self.kernel // 2, x.factor))
+        return _infer_convolution(self, self.channels, self.kernel, inputs)
 
     def tensors(self, inputs: Sequence[Value]) -> dict[str, TensorSpec]:
         packed = (self.channels, self.kernel, self.kernel, (inputs[0].channels + 7) // 8)
@@ -294,6 +327,7 @@ OPERATIONS: dict[str, type[Operation]] = {
     kind.op: kind
     for kind in (
         Convolution,
+        QuantizedConvolution,
         BinaryConvolution,
         Add,
         Concatenate,
@@ -435,9 +469,13 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _check_kernel(operation: Operation, kernel: int) -> None:
+def _infer_convolution(
+    operation: Operation, channels: int, kernel: int, inputs: Sequence[Value]
+) -> Value:
     if kernel not in KERNELS:
         raise operation.fail(f"kernel must be one of {KERNELS}, not {kernel}")
+    (x,) = inputs
+    return Value(channels, x.factor, x.radius + Fraction(kernel // 2, x.factor))
 
 
 def _check_factor(operation: Operation, factor: int) -> None:

@@ -23,7 +23,7 @@ namespace {
 
 bool supported() { return cpu().tiles; }
 
-TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-int8")
+TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,amx-tile,amx-int8")
 
 #include "avx512.inc"
 

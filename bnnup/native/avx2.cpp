@@ -31,6 +31,7 @@ struct Ints {
 using Mask = Vec;
 constexpr int WORDS = 8;
 constexpr int PIXELS = 4;
+constexpr int PAIR_PIXELS = 3;
 constexpr int SPANS = 1;
 constexpr int DOTS = 8;
 constexpr int GROUPS = 1;
@@ -74,6 +75,37 @@ inline unsigned bits(Mask m) {
     return unsigned(_mm256_movemask_ps(m.low)) | unsigned(_mm256_movemask_ps(m.high)) << 8;
 }
 inline Vec to_floats(Ints v) { return {_mm256_cvtepi32_ps(v.low), _mm256_cvtepi32_ps(v.high)}; }
+
+using Pairs = Ints;
+inline Ints zeros() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline Pairs load_pairs(const int16_t* p) {
+    const __m256i* vectors = reinterpret_cast<const __m256i*>(p);
+    return {_mm256_load_si256(vectors), _mm256_load_si256(vectors + 1)};
+}
+inline Pairs broadcast_pair(const int16_t* p) {
+    int pair;
+    std::memcpy(&pair, p, sizeof pair);
+    const __m256i v = _mm256_set1_epi32(pair);
+    return {v, v};
+}
+inline __m256i multiply_add(__m256i a, __m256i b, __m256i c) {
+    c = _mm256_add_epi32(c, _mm256_madd_epi16(a, b));
+    // One after the other, lest the compiler adds products first and runs out of registers.
+    __asm__("" : "+x"(c));
+    return c;
+}
+inline Ints multiply_add(Pairs a, Pairs b, Ints c) {
+    return {multiply_add(a.low, b.low, c.low), multiply_add(a.high, b.high, c.high)};
+}
+inline __m256i round_clamped(__m256 v) {
+    const __m256 largest = _mm256_set1_ps(LARGEST_INPUT), least = _mm256_set1_ps(-LARGEST_INPUT);
+    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, least), largest));
+}
+inline void store_rounded(int16_t* p, Vec v) {
+    const __m256i mixed = _mm256_packs_epi32(round_clamped(v.low), round_clamped(v.high));
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, _MM_SHUFFLE(3, 1, 2, 0)));
+}
 
 // Eight pixels and four channels at a time: pixel 4 * i + j in part i of register j, and in
 // each part four pixels of four channels.

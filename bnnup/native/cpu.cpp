@@ -67,7 +67,7 @@ Cpu find() {
     found.avx512 = found.avx2 && (saved & ZMM) == ZMM && all(b, {F, DQ, BW, VL});
     constexpr int VNNI = 11, VPOPCNTDQ = 14, AMX_TILE = 24, AMX_INT8 = 25;
     found.counts_words = found.avx512 && all(c, {VNNI, VPOPCNTDQ});
-    found.tiles = found.avx512 && all(d, {AMX_TILE, AMX_INT8}) && grants_tiles()
+    found.tiles = found.avx512 && all(c, {VNNI}) && all(d, {AMX_TILE, AMX_INT8}) && grants_tiles()
         && (saved_state() & TILES) == TILES;
     return found;
 }

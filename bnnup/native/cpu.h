@@ -7,7 +7,7 @@ struct Cpu {
     bool avx2 = false;          // and FMA
     bool avx512 = false;        // F, BW, DQ and VL
     bool counts_words = false;  // VPOPCNTDQ and VNNI, beside avx512
-    bool tiles = false;         // AMX for bytes, beside avx512
+    bool tiles = false;         // AMX for bytes and VNNI, beside avx512
 };
 
 // False throughout on other CPUs.

@@ -22,6 +22,23 @@ struct FullWeights {
     Aligned<float> bias;    // (groups, LANES)
 };
 
+// Convolution of integers that inputs are rounded to, as many of them to 1 as `levels` says
+// for each input channel. No sum exceeds 32 bits.
+struct QuantizedWeights {
+    int in = 0, out = 0, kernel = 1;
+    Aligned<int16_t> weight;     // (groups, kernel rows, pairs, kernel columns, LANES, 2)
+    Aligned<float> levels;       // (groups of in, LANES)
+    Aligned<float> scale, bias;  // (groups, LANES)
+
+    int pairs() const { return divide_up(in, 2); }  // of input channels; an odd last one has a 0
+};
+
+// Of a row of integers for `width` results.
+inline size_t quantized_bytes(const QuantizedWeights& op, int width) {
+    const size_t columns = size_t(width) + op.kernel - 1;
+    return round_up(columns * 2 * op.pairs() * sizeof(int16_t), CACHE_LINE);
+}
+
 // The signs that a binary convolution reads for a pixel are one string of bits: kernel
 // rows, kernel columns, channels, without gaps, so that few channels fill few words. How
 // weights lie in memory is the kernel's own business.
@@ -108,6 +125,10 @@ struct Kernel {
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
     void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) =
         nullptr;
+    // To (width, pairs, 2), and from such rows.
+    void (*quantize)(const QuantizedWeights&, const float* row, int width, int16_t* out) = nullptr;
+    void (*quantized_convolution)(
+        const QuantizedWeights&, const int16_t* const* rows, int width, float* out) = nullptr;
     void (*pack)(const float* row, int channels, int width, char* packed, size_t plane) = nullptr;
     void (*rectify)(float* numbers, size_t count) = nullptr;  // 0 for all that are below
     void (*add)(const float* a, const float* b, size_t count, float* out) = nullptr;
@@ -161,7 +182,7 @@ BNNUP_KERNELS(BNNUP_DECLARE)
 // clang-format off
 #define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
     {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
-     binary_convolution, convolution, pack, rectify, add, box_mean, weigh, enlarge, multiply, \
+     binary_convolution, convolution, quantize, quantized_convolution, pack, rectify, add, box_mean, weigh, enlarge, multiply, \
      window_mean, lay_lines, follow, merge<uint8_t>, merge<uint16_t>, merge<float>}
 // clang-format on
 

@@ -202,6 +202,16 @@ NB_MODULE(_native, m) {
             nb::arg("input"), nb::arg("channels"), nb::arg("kernel"), nb::arg("weight").noconvert(),
             nb::arg("bias").noconvert())
         .def(
+            "quantized_convolution",
+            [](Network& n, int input, int channels, int kernel, Array<int16_t, 1> weight,
+               Vector levels, Vector scale, Vector bias) {
+                return n.quantized_convolution(
+                    input, channels, kernel, span(weight), span(levels), span(scale), span(bias));
+            },
+            nb::arg("input"), nb::arg("channels"), nb::arg("kernel"), nb::arg("weight").noconvert(),
+            nb::arg("levels").noconvert(), nb::arg("scale").noconvert(),
+            nb::arg("bias").noconvert())
+        .def(
             "binary_convolution",
             [](Network& n, int input, int channels, int kernel, const std::string& skip,
                const std::string& activation, Array<uint8_t, 1> weight, Vector scale, Vector shift,

@@ -18,6 +18,7 @@ bool supported() { return true; }
 
 constexpr int QUARTERS = LANES / 4;
 constexpr int PIXELS = 4;
+constexpr int PAIR_PIXELS = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
@@ -86,6 +87,40 @@ inline unsigned bits(Mask m) {
 
 inline Vec to_floats(Ints v) {
     return each([&](int i) { return vcvtq_f32_s32(v.quarter[i]); });
+}
+
+// First and second numbers apart, of eight pairs each.
+struct Pairs {
+    int16x8x2_t half[2];
+};
+inline Ints zeros() {
+    Ints v;
+    for (int32x4_t& quarter : v.quarter) quarter = vdupq_n_s32(0);
+    return v;
+}
+inline Pairs load_pairs(const int16_t* p) { return {{vld2q_s16(p), vld2q_s16(p + LANES)}}; }
+inline Pairs broadcast_pair(const int16_t* p) {
+    const int16x8x2_t both = {{vdupq_n_s16(p[0]), vdupq_n_s16(p[1])}};
+    return {{both, both}};
+}
+inline Ints multiply_add(Pairs a, Pairs b, Ints c) {
+    for (int i = 0; i < 2; ++i) {
+        for (int j = 0; j < 2; ++j) {
+            const int16x8_t x = a.half[i].val[j], y = b.half[i].val[j];
+            c.quarter[2 * i] = vmlal_s16(c.quarter[2 * i], vget_low_s16(x), vget_low_s16(y));
+            c.quarter[2 * i + 1] = vmlal_high_s16(c.quarter[2 * i + 1], x, y);
+        }
+    }
+    return c;
+}
+inline void store_rounded(int16_t* p, Vec v) {
+    const float32x4_t largest = vdupq_n_f32(LARGEST_INPUT), least = vdupq_n_f32(-LARGEST_INPUT);
+    for (int i = 0; i < QUARTERS; ++i) {
+        float32x4_t x = v.quarter[i];
+        x = vbslq_f32(vcgtq_f32(x, least), x, least);
+        x = vminq_f32(x, largest);
+        vst1_s16(p + 4 * i, vmovn_s32(vcvtnq_s32_f32(x)));
+    }
 }
 
 // Four pixels of four channels at a time.

@@ -58,6 +58,29 @@ FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias, u
     return full;
 }
 
+// weight: (out, in, kernel, kernel)
+Aligned<int16_t> pair_weights(const QuantizedWeights& op, Shorts weight) {
+    const int area = op.kernel * op.kernel;
+    Aligned<int16_t> paired(size_t(groups_of(op.out)) * LANES * area * 2 * op.pairs());
+    for (int o = 0; o < op.out; ++o) {
+        int64_t sum = 0;
+        for (int i = 0; i < op.in; ++i) {
+            for (int tap = 0; tap < area; ++tap) {
+                const int16_t number = weight.data[(size_t(o) * op.in + i) * area + tap];
+                const size_t row =
+                    (size_t(o / LANES) * op.kernel + tap / op.kernel) * op.pairs() + i / 2;
+                const size_t place = (row * op.kernel + tap % op.kernel) * LANES + o % LANES;
+                paired[2 * place + i % 2] = number;
+                const int magnitude = std::abs(int(number));
+                check(magnitude <= LARGEST_WEIGHT, "a weight is too large");
+                sum += magnitude;
+            }
+        }
+        check(sum <= LARGEST_SUM, "the weights of a channel are too large together");
+    }
+    return paired;
+}
+
 // The most that a kernel arranges them to: a byte for every sign, in whole cache lines.
 uint64_t bytes_of(const BinaryWeights& op) {
     const uint64_t channels = uint64_t(groups_of(op.out)) * LANES;
@@ -139,6 +162,30 @@ int Network::convolution(int input, int channels, int kernel, Floats weight, Flo
     Operation made = make(
         Kind::convolution, {reads_floats(input, kernel / 2)}, check_channels(channels), x.factor);
     made.full = make_full(x.channels, channels, kernel, weight, bias, weights_);
+    return append(std::move(made));
+}
+
+int Network::quantized_convolution(
+    int input, int channels, int kernel, Shorts weight, Floats levels, Floats scale, Floats bias) {
+    const Operation& x = value(input);
+    check_kernel(kernel);
+    QuantizedWeights op;
+    op.in = x.channels;
+    op.out = check_channels(channels);
+    op.kernel = kernel;
+    const size_t area = size_t(kernel) * kernel;
+    check_size(weight.size, op.out * op.in * area, "weight has the wrong size");
+    check_size(levels.size, op.in, "levels have the wrong size");
+    check_size(scale.size, op.out, "scale has the wrong size");
+    check_size(bias.size, op.out, "bias has the wrong size");
+    take(groups_of(op.out) * LANES * area * 2 * op.pairs() * sizeof(int16_t), weights_);
+    op.weight = pair_weights(op, weight);
+    op.levels = pad(levels);
+    op.scale = pad(scale);
+    op.bias = pad(bias);
+    Operation made = make(
+        Kind::quantized_convolution, {reads_floats(input, kernel / 2)}, channels, x.factor);
+    made.quantized = std::move(op);
     return append(std::move(made));
 }
 

@@ -21,10 +21,12 @@ struct Span {
 };
 using Floats = Span<float>;
 using Bytes = Span<uint8_t>;
+using Shorts = Span<int16_t>;
 
 enum class Kind {
     input,
     convolution,
+    quantized_convolution,
     binary_convolution,
     add,
     concatenate,
@@ -51,6 +53,7 @@ struct Operation {
 
     FullWeights full;  // of a convolution; of an attention the way down
     FullWeights up;
+    QuantizedWeights quantized;
     BinaryWeights binary;
     Aligned<float> phases;  // (factor, BICUBIC_TAPS)
 
@@ -66,6 +69,9 @@ public:
     Network(int scale, const std::string& kernel);
 
     int convolution(int input, int channels, int kernel, Floats weight, Floats bias);
+    int quantized_convolution(
+        int input, int channels, int kernel, Shorts weight, Floats levels, Floats scale,
+        Floats bias);
     int binary_convolution(
         int input, int channels, int kernel, const std::string& skip, const std::string& activation,
         Bytes weight, Floats scale, Floats shift, Floats slope, Floats offset);

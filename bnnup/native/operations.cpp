@@ -13,6 +13,7 @@ struct Job {
     Range columns;
     int step;
     char* scratch;
+    int first;  // of the rows that are computed one after the other
 
     const Kernel& kernel() const { return passage.network.kernel(); }
     int width() const { return columns.end - columns.begin; }
@@ -42,6 +43,25 @@ struct Window {
 void convolve(const Job& job, int y) {
     const Window window(job, y, job.operation.full.kernel / 2);
     job.kernel().convolution(job.operation.full, window.rows, job.width(), job.out(y));
+}
+
+// Integers of the rows that are read take turns in scratch, where each row finds those of the
+// row before it.
+void convolve_integers(const Job& job, int y) {
+    const QuantizedWeights& quantized = job.operation.quantized;
+    const int kernel = quantized.kernel, half = kernel / 2;
+    const size_t bytes = quantized_bytes(quantized, job.width());
+    const int16_t* rows[MAX_KERNEL];
+    for (int i = 0; i < kernel; ++i) {
+        const int at = y + i - half;
+        char* const place = job.scratch + bytes * ((at + kernel) % kernel);
+        int16_t* const row = reinterpret_cast<int16_t*>(place);
+        rows[i] = row + size_t(half) * 2 * quantized.pairs();
+        if (y != job.first && i + 1 != kernel) continue;
+        const float* from = job.row(job.input(), at) - size_t(half) * quantized.in;
+        job.kernel().quantize(quantized, from, job.width() + 2 * half, row);
+    }
+    job.kernel().quantized_convolution(quantized, rows, job.width(), job.out(y));
 }
 
 void convolve_signs(const Job& job, int y) {
@@ -128,6 +148,8 @@ void compute(const Job& job, int y) {
             return;
         case Kind::convolution:
             return convolve(job, y);
+        case Kind::quantized_convolution:
+            return convolve_integers(job, y);
         case Kind::binary_convolution:
             return convolve_signs(job, y);
         case Kind::add:
@@ -178,15 +200,21 @@ void finish_row(const Job& job, int y) {
 
 }  // namespace
 
-void compute_row(const Passage& passage, int operation, int y, Range columns, char* scratch) {
+void compute_rows(
+    const Passage& passage, int operation, Range rows, Range columns, char* scratch) {
+    if (columns.begin >= columns.end) return;
     const Operation& what = passage.network.operations()[operation];
     const bool one_to_one = what.kind != Kind::pixel_shuffle && what.kind != Kind::bicubic;
     const int step = one_to_one ? 1 : what.parameter;
     const int factor = what.factor / step;  // of what is read
-    const Job job{
-        passage, what,   passage.values[operation], {columns.begin * factor, columns.end * factor},
-        step,    scratch};
-    for (int row = y * factor; row < (y + 1) * factor; ++row) {
+    const Job job{passage,
+                  what,
+                  passage.values[operation],
+                  {columns.begin * factor, columns.end * factor},
+                  step,
+                  scratch,
+                  rows.begin * factor};
+    for (int row = rows.begin * factor; row < rows.end * factor; ++row) {
         compute(job, row);
         for (int i = row * step; i < (row + 1) * step; ++i) finish_row(job, i);
     }

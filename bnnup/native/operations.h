@@ -1,4 +1,4 @@
-// One operation, a row of a block at a time.
+// One operation, some rows of a block at a time.
 #pragma once
 
 #include "plan.h"
@@ -12,8 +12,9 @@ struct Passage {
     const float* luma;          // (height, width)
 };
 
-// Computes what `operation` makes of some columns of row y of the input: `factor` rows of its
-// own. scratch: Plan::scratch bytes, on a cache line.
-void compute_row(const Passage& passage, int operation, int y, Range columns, char* scratch);
+// Computes what `operation` makes of some rows and columns of the input: `factor` rows of its
+// own for each. scratch: Plan::scratch bytes, on a cache line.
+void compute_rows(
+    const Passage& passage, int operation, Range rows, Range columns, char* scratch);
 
 }  // namespace bnnup

@@ -132,6 +132,8 @@ std::vector<Sweep> make_sweeps(
 size_t scratch_bytes(const Network& network, const Operation& operation, const Value& value) {
     const size_t row = size_t(value.width) * value.channels * sizeof(float);
     switch (operation.kind) {
+        case Kind::quantized_convolution:
+            return quantized_bytes(operation.quantized, value.width) * operation.quantized.kernel;
         case Kind::binary_convolution:
             return network.kernel().binary_scratch(operation.binary);
         case Kind::bicubic:

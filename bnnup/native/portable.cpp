@@ -20,6 +20,7 @@ struct Ints {
 };
 using Mask = unsigned;
 constexpr int PIXELS = 4;
+constexpr int PAIR_PIXELS = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
@@ -62,6 +63,35 @@ inline Vec select(Mask m, Vec a, Vec b) {
 inline unsigned bits(Mask m) { return m; }
 inline Vec to_floats(Ints v) {
     return each([&](int i) { return float(v.lane[i]); });
+}
+
+struct Pairs {
+    int16_t lane[LANES][2];
+};
+inline Ints zeros() { return {}; }
+inline Pairs load_pairs(const int16_t* p) {
+    Pairs pairs;
+    std::memcpy(pairs.lane, p, sizeof pairs.lane);
+    return pairs;
+}
+inline Pairs broadcast_pair(const int16_t* p) {
+    Pairs pairs;
+    for (auto& lane : pairs.lane) lane[0] = p[0], lane[1] = p[1];
+    return pairs;
+}
+inline Ints multiply_add(const Pairs& a, const Pairs& b, Ints c) {
+    for (int i = 0; i < LANES; ++i) {
+        c.lane[i] += a.lane[i][0] * b.lane[i][0] + a.lane[i][1] * b.lane[i][1];
+    }
+    return c;
+}
+inline void store_rounded(int16_t* p, const Vec& v) {
+    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    for (int i = 0; i < LANES; ++i) {
+        float x = v.lane[i] > -LARGEST_INPUT ? v.lane[i] : -LARGEST_INPUT;
+        x = x < LARGEST_INPUT ? x : LARGEST_INPUT;
+        p[i] = int16_t(x + magic - magic);
+    }
 }
 
 inline void transpose(const float* from, size_t stride, float* to, size_t step) {

@@ -73,9 +73,7 @@ void Runner::run(
                 const int block = step / int(sweep.operations.size());
                 const Range rows = sweep.rows(band, plan.lags[operation], height);
                 const Range columns = sweep.columns(block, plan.lags[operation], width);
-                for (int y = rows.begin; y < rows.end && columns.begin < columns.end; ++y) {
-                    compute_row(passage, operation, y, columns, scratch + plan.scratch * member);
-                }
+                compute_rows(passage, operation, rows, columns, scratch + plan.scratch * member);
                 const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
                 taken[member][operation] += time.count();
             };

@@ -28,6 +28,7 @@ constexpr const char* NAME = "wasm";
 constexpr int QUARTERS = LANES / 4;
 constexpr int WORDS = 4;
 constexpr int PIXELS = 4;
+constexpr int PAIR_PIXELS = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
@@ -169,6 +170,38 @@ inline unsigned bits(Mask m) {
 }
 inline Vec to_floats(Ints v) {
     return each([&](int i) { return wasm_f32x4_convert_i32x4(v.quarter[i]); });
+}
+
+struct Pairs {
+    v128_t quarter[QUARTERS];
+};
+inline Ints zeros() {
+    return each([](int) { return wasm_i32x4_const_splat(0); });
+}
+inline Pairs load_pairs(const int16_t* p) {
+    Pairs pairs;
+    for (int i = 0; i < QUARTERS; ++i) pairs.quarter[i] = wasm_v128_load(p + 8 * i);
+    return pairs;
+}
+inline Pairs broadcast_pair(const int16_t* p) {
+    const v128_t v = wasm_v128_load32_splat(p);
+    return {{v, v, v, v}};
+}
+inline Ints multiply_add(Pairs a, Pairs b, Ints c) {
+    return each([&](int i) {
+        return wasm_i32x4_add(c.quarter[i], wasm_i32x4_dot_i16x8(a.quarter[i], b.quarter[i]));
+    });
+}
+inline v128_t round_clamped(v128_t v) {
+    v = wasm_f32x4_pmax(wasm_f32x4_const_splat(-LARGEST_INPUT), v);
+    v = wasm_f32x4_pmin(wasm_f32x4_const_splat(LARGEST_INPUT), v);
+    return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(v));
+}
+inline void store_rounded(int16_t* p, Vec v) {
+    for (int i = 0; i < QUARTERS; i += 2) {
+        const v128_t low = round_clamped(v.quarter[i]), high = round_clamped(v.quarter[i + 1]);
+        wasm_v128_store(p + 4 * i, wasm_i16x8_narrow_i32x4(low, high));
+    }
 }
 
 // Four pixels of four channels at a time.

@@ -8,6 +8,7 @@ from torch import nn
 from bnnup.nn.edsr import EDSR
 from bnnup.nn.export import export
 from bnnup.nn.hybrid import Hybrid
+from bnnup.nn.quantize import quantize
 from bnnup.nn.rcan import RCAN
 from bnnup.nn.rdn import RDN
 from bnnup.nn.srresnet import SRResNet
@@ -24,4 +25,4 @@ ARCHITECTURES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "rdn-hybrid": partial(RDN, hybrid=True),
 }
 
-__all__ = ["ARCHITECTURES", "EDSR", "RCAN", "RDN", "Hybrid", "SRResNet", "export"]
+__all__ = ["ARCHITECTURES", "EDSR", "RCAN", "RDN", "Hybrid", "SRResNet", "export", "quantize"]

@@ -16,6 +16,7 @@ from bnnup.model import packing
 from bnnup.model.file import Model
 from bnnup.nn.export import export
 from bnnup.nn.layers import BinaryConvolution, Convolution, Layer
+from bnnup.nn.quantize import dequantize
 from bnnup.system.files import replacing
 
 SPREAD = 0.02  # mean |w| of latent weights that are made of signs
@@ -62,6 +63,7 @@ def restore(network: nn.Module, model: Model, luma: Tensor) -> None:
     gain and bias chosen so that, with these, scale and shift are the model's. Raises
     TrainingError where the network is another one.
     """
+    model = dequantize(model)
     program, _ = export(network.eval(), model.program.scale)
     if program != model.program:
         raise TrainingError("the model is of another architecture, size or scale")

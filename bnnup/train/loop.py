@@ -25,7 +25,7 @@ from bnnup.backends.choose import choose_backend
 from bnnup.errors import TrainingError
 from bnnup.measure import metrics
 from bnnup.model.file import Model, save_model
-from bnnup.nn import ARCHITECTURES, export
+from bnnup.nn import ARCHITECTURES, export, quantize
 from bnnup.nn.layers import BinaryConvolution
 from bnnup.train.data import (
     VALIDATION_SIDE,
@@ -300,7 +300,7 @@ class Trainer:
             "trained_for": settings.trained_for,
             "training": training,
         }
-        return Model(program, tensors, about)
+        return quantize(Model(program, tensors, about))
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:

@@ -113,6 +113,8 @@ def model_of(network: Program, random: np.random.Generator) -> Model:
             if spec.dtype == "uint8":
                 bits = random.integers(0, 2, (*spec.shape[:-1], inputs[0].channels), np.uint8)
                 made: NDArray[Any] = np.packbits(bits, -1, bitorder="little")
+            elif spec.dtype == "int16":
+                made = random.integers(-99, 100, spec.shape, np.int16)
             else:
                 made = random.standard_normal(spec.shape).astype(np.float32)
             tensors[f"{operation.name}.{part}"] = made
@@ -139,7 +141,8 @@ def _programs() -> Iterator[Program]:
             program.ChannelAttention("gate", "head", 2, 5),
             program.Add("sum", "gate", "head"),
             program.Concatenate("both", ("sum", "head")),
-            program.Convolution("up", "both", 9, 5),
+            program.QuantizedConvolution("rounded", "both", 17, 3),
+            program.Convolution("up", "rounded", 9, 5),
             program.PixelShuffle("shuffled", "up", 3),
             program.Bicubic("large", program.INPUT, 3),
             program.Add("end", "shuffled", "large"),

@@ -170,6 +170,15 @@ EXPORT(convolution) int convolution(
     return network->convolution(input, channels, kernel, {weight, weights}, {bias, biases});
 }
 
+EXPORT(quantized_convolution) int quantized_convolution(
+    Network* network, int input, int channels, int kernel, const int16_t* weight, size_t weights,
+    const float* levels, size_t level_count, const float* scale, size_t scales, const float* bias,
+    size_t biases) {
+    return network->quantized_convolution(
+        input, channels, kernel, {weight, weights}, {levels, level_count}, {scale, scales},
+        {bias, biases});
+}
+
 EXPORT(binary_convolution) int binary_convolution(
     Network* network, int input, int channels, int kernel, const char* skip,
     const char* activation, const uint8_t* weight, size_t weights, const float* scale,

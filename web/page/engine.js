@@ -124,7 +124,7 @@ export class Engine {
     const tensors = (...parts) =>
       parts.flatMap((part) => {
         const bytes = model.tensor(`${operation.name}.${part}`);
-        return [put(bytes), bytes.length / (packed(operation, part) ? 1 : 4)];
+        return [put(bytes), bytes.length / sizeOf(operation, part)];
       });
     const number = this.#exports[operation.op](
       network, ...argumentsOf(operation, inputs, { put, text, tensors }),
@@ -134,13 +134,21 @@ export class Engine {
   }
 }
 
-const packed = (operation, part) => operation.op === "binary_convolution" && part === "weight";
+/** Bytes of a number of a tensor. */
+function sizeOf(operation, part) {
+  if (part !== "weight") return 4;
+  return { binary_convolution: 1, quantized_convolution: 2 }[operation.op] ?? 4;
+}
 
 function argumentsOf(operation, inputs, { put, text, tensors }) {
   const { channels, kernel, factor } = operation;
   switch (operation.op) {
     case "convolution":
       return [...inputs, channels, kernel, ...tensors("weight", "bias")];
+    case "quantized_convolution":
+      return [
+        ...inputs, channels, kernel, ...tensors("weight", "levels", "scale", "bias"),
+      ];
     case "binary_convolution":
       return [
         ...inputs, channels, kernel, text(operation.skip), text(operation.activation),

@@ -55,6 +55,7 @@ function look(operation, inputs) {
   const radius = Math.max(...inputs.map((value) => value.radius));
   switch (operation.op) {
     case "convolution":
+    case "quantized_convolution":
     case "binary_convolution":
       return { factor, radius: radius + Math.floor(operation.kernel / 2) / factor };
     case "channel_attention":

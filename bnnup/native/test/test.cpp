@@ -2,6 +2,7 @@
 // descriptions. Needs no Python, so that it also runs under sanitizers and emulation.
 // Prints a checksum of all results: it must be the same on every kind of CPU.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -72,6 +73,17 @@ int add_full(Network& network, Random& random, int input, int in, int out, int k
     return network.convolution(input, out, kernel, span(weight), span(bias));
 }
 
+// Inputs are clamped now and then.
+int add_quantized(Network& network, Random& random, int input, int in, int out, int kernel) {
+    const int count = in * kernel * kernel, largest = std::min(LARGEST_SUM / count, LARGEST_WEIGHT);
+    std::vector<int16_t> weight(size_t(out) * count);
+    for (int16_t& number : weight) number = int16_t(random.below(2 * largest + 1) - largest);
+    const auto levels = random.numbers(in, 8000), scale = random.numbers(out, 1e-7f);
+    const auto bias = random.numbers(out);
+    return network.quantized_convolution(
+        input, out, kernel, {weight.data(), weight.size()}, span(levels), span(scale), span(bias));
+}
+
 int add_attention(Network& network, Random& random, int input, int channels) {
     const int squeeze = 3, window = 5;
     const auto down = random.numbers(size_t(squeeze) * channels), bias = random.numbers(squeeze);
@@ -89,7 +101,8 @@ Network make_network(
     const int head = add_full(network, random, 0, 1, before, 3);
     const int body = add_binary(network, random, head, before, after, size, skip, activation);
     const int again = add_binary(network, random, body, after, after, 3, "identity", activation);
-    const int sum = network.add(body, again);
+    const int rounded = add_quantized(network, random, again, after, after, size);
+    const int sum = network.add(body, rounded);
     const int weighed = add_attention(network, random, sum, after);
     const int both = network.concatenate({head, weighed});
     const int tail = add_full(network, random, both, before + after, 4, 3);
