@@ -32,6 +32,7 @@ using Mask = Vec;
 constexpr int WORDS = 8;
 constexpr int PIXELS = 4;
 constexpr int PAIR_PIXELS = 3;
+constexpr int TWOS = 5;
 constexpr int SPANS = 1;
 constexpr int DOTS = 8;
 constexpr int GROUPS = 1;
@@ -88,23 +89,37 @@ inline Pairs broadcast_pair(const int16_t* p) {
     const __m256i v = _mm256_set1_epi32(pair);
     return {v, v};
 }
+// Spelled out, lest the compiler computes many products first and runs out of registers.
 inline __m256i multiply_add(__m256i a, __m256i b, __m256i c) {
-    c = _mm256_add_epi32(c, _mm256_madd_epi16(a, b));
-    // One after the other, lest the compiler adds products first and runs out of registers.
-    __asm__("" : "+x"(c));
+    __m256i product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(c), "=&x"(product) : "x"(a), "x"(b));
     return c;
 }
 inline Ints multiply_add(Pairs a, Pairs b, Ints c) {
     return {multiply_add(a.low, b.low, c.low), multiply_add(a.high, b.high, c.high)};
 }
+inline Ints add(Ints a, Ints b) {
+    return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+inline Ints subtract(Ints a, Ints b) {
+    return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
+}
+
+struct Shorts {
+    __m256i all;
+};
 inline __m256i round_clamped(__m256 v) {
     const __m256 largest = _mm256_set1_ps(LARGEST_INPUT), least = _mm256_set1_ps(-LARGEST_INPUT);
     return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, least), largest));
 }
-inline void store_rounded(int16_t* p, Vec v) {
+inline Shorts rounded(Vec v) {
     const __m256i mixed = _mm256_packs_epi32(round_clamped(v.low), round_clamped(v.high));
-    _mm256_storeu_si256(
-        reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, _MM_SHUFFLE(3, 1, 2, 0)));
+    return {_mm256_permute4x64_epi64(mixed, _MM_SHUFFLE(3, 1, 2, 0))};
+}
+inline Shorts add(Shorts a, Shorts b) { return {_mm256_add_epi16(a.all, b.all)}; }
+inline Shorts subtract(Shorts a, Shorts b) { return {_mm256_sub_epi16(a.all, b.all)}; }
+inline void store(int16_t* p, Shorts v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.all);
 }
 
 // Eight pixels and four channels at a time: pixel 4 * i + j in part i of register j, and in

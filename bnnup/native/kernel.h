@@ -24,19 +24,32 @@ struct FullWeights {
 
 // Convolution of integers that inputs are rounded to, as many of them to 1 as `levels` says
 // for each input channel. No sum exceeds 32 bits.
+//
+// Where the kernel is 3, results are made by twos, with four products in place of six: those
+// of d0 .. d3, of which the first is read for both, with kernel columns g0 .. g2 are
+//
+//     (d0 - d2) 2 g0    (d1 + d2) (g0 + g1 + g2)    (d2 - d1) (g0 - g1 + g2)    (d3 - d1) 2 g2
+//
+// and twice the results are first + second + third and second - third + fourth (Winograd's
+// F(2, 3): Lavin and Gray, CVPR 2016). In integers that is exact.
 struct QuantizedWeights {
     int in = 0, out = 0, kernel = 1;
-    Aligned<int16_t> weight;     // (groups, kernel rows, pairs, kernel columns, LANES, 2)
+    // (groups, kernel rows, pairs, kernel columns, LANES, 2); or the second factors above:
+    // (groups, 4, kernel rows, pairs, LANES, 2)
+    Aligned<int16_t> weight;
     Aligned<float> levels;       // (groups of in, LANES)
-    Aligned<float> scale, bias;  // (groups, LANES)
+    Aligned<float> scale, bias;  // (groups, LANES); the scale of what is summed
 
     int pairs() const { return divide_up(in, 2); }  // of input channels; an odd last one has a 0
+    bool by_twos() const { return kernel == 3; }
 };
 
-// Of a row of integers for `width` results.
-inline size_t quantized_bytes(const QuantizedWeights& op, int width) {
-    const size_t columns = size_t(width) + op.kernel - 1;
-    return round_up(columns * 2 * op.pairs() * sizeof(int16_t), CACHE_LINE);
+// Integers of a row for `width` results: (columns, pairs, 2), or the first factors above,
+// (twos, 4, pairs, 2).
+inline size_t quantized_count(const QuantizedWeights& op, int width) {
+    const size_t columns =
+        op.by_twos() ? 4 * size_t(divide_up(width, 2)) : size_t(width) + op.kernel - 1;
+    return columns * 2 * op.pairs();
 }
 
 // The signs that a binary convolution reads for a pixel are one string of bits: kernel
@@ -125,7 +138,7 @@ struct Kernel {
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
     void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) =
         nullptr;
-    // To (width, pairs, 2), and from such rows.
+    // What `width` results read of a row, whose column 0 is given, and the results of such rows.
     void (*quantize)(const QuantizedWeights&, const float* row, int width, int16_t* out) = nullptr;
     void (*quantized_convolution)(
         const QuantizedWeights&, const int16_t* const* rows, int width, float* out) = nullptr;

@@ -19,6 +19,7 @@ bool supported() { return true; }
 constexpr int QUARTERS = LANES / 4;
 constexpr int PIXELS = 4;
 constexpr int PAIR_PIXELS = 4;
+constexpr int TWOS = 5;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
@@ -113,14 +114,39 @@ inline Ints multiply_add(Pairs a, Pairs b, Ints c) {
     }
     return c;
 }
-inline void store_rounded(int16_t* p, Vec v) {
+inline Ints add(Ints a, Ints b) {
+    for (int i = 0; i < QUARTERS; ++i) a.quarter[i] = vaddq_s32(a.quarter[i], b.quarter[i]);
+    return a;
+}
+inline Ints subtract(Ints a, Ints b) {
+    for (int i = 0; i < QUARTERS; ++i) a.quarter[i] = vsubq_s32(a.quarter[i], b.quarter[i]);
+    return a;
+}
+
+struct Shorts {
+    int16x4_t quarter[QUARTERS];
+};
+inline Shorts rounded(Vec v) {
+    Shorts made;
     const float32x4_t largest = vdupq_n_f32(LARGEST_INPUT), least = vdupq_n_f32(-LARGEST_INPUT);
     for (int i = 0; i < QUARTERS; ++i) {
         float32x4_t x = v.quarter[i];
         x = vbslq_f32(vcgtq_f32(x, least), x, least);
         x = vminq_f32(x, largest);
-        vst1_s16(p + 4 * i, vmovn_s32(vcvtnq_s32_f32(x)));
+        made.quarter[i] = vmovn_s32(vcvtnq_s32_f32(x));
     }
+    return made;
+}
+inline Shorts add(Shorts a, Shorts b) {
+    for (int i = 0; i < QUARTERS; ++i) a.quarter[i] = vadd_s16(a.quarter[i], b.quarter[i]);
+    return a;
+}
+inline Shorts subtract(Shorts a, Shorts b) {
+    for (int i = 0; i < QUARTERS; ++i) a.quarter[i] = vsub_s16(a.quarter[i], b.quarter[i]);
+    return a;
+}
+inline void store(int16_t* p, Shorts v) {
+    for (int i = 0; i < QUARTERS; ++i) vst1_s16(p + 4 * i, v.quarter[i]);
 }
 
 // Four pixels of four channels at a time.

@@ -59,24 +59,52 @@ FullWeights make_full(int in, int out, int kernel, Floats weight, Floats bias, u
 }
 
 // weight: (out, in, kernel, kernel)
-Aligned<int16_t> pair_weights(const QuantizedWeights& op, Shorts weight) {
-    const int area = op.kernel * op.kernel;
-    Aligned<int16_t> paired(size_t(groups_of(op.out)) * LANES * area * 2 * op.pairs());
+void check_weights(const QuantizedWeights& op, Shorts weight) {
+    const size_t of_channel = size_t(op.in) * op.kernel * op.kernel;
+    check_size(weight.size, op.out * of_channel, "weight has the wrong size");
     for (int o = 0; o < op.out; ++o) {
         int64_t sum = 0;
-        for (int i = 0; i < op.in; ++i) {
-            for (int tap = 0; tap < area; ++tap) {
-                const int16_t number = weight.data[(size_t(o) * op.in + i) * area + tap];
-                const size_t row =
-                    (size_t(o / LANES) * op.kernel + tap / op.kernel) * op.pairs() + i / 2;
-                const size_t place = (row * op.kernel + tap % op.kernel) * LANES + o % LANES;
-                paired[2 * place + i % 2] = number;
-                const int magnitude = std::abs(int(number));
-                check(magnitude <= LARGEST_WEIGHT, "a weight is too large");
-                sum += magnitude;
-            }
+        for (size_t i = 0; i < of_channel; ++i) {
+            const int magnitude = std::abs(int(weight.data[o * of_channel + i]));
+            check(magnitude <= LARGEST_WEIGHT, "a weight is too large");
+            sum += magnitude;
         }
         check(sum <= LARGEST_SUM, "the weights of a channel are too large together");
+    }
+}
+
+// What the columns of a kernel row multiply.
+void find_factors(const QuantizedWeights& op, const int16_t* row, int16_t* out) {
+    if (!op.by_twos()) {
+        std::copy_n(row, op.kernel, out);
+        return;
+    }
+    const int ends = row[0] + row[2];
+    out[0] = int16_t(2 * row[0]);
+    out[1] = int16_t(ends + row[1]);
+    out[2] = int16_t(ends - row[1]);
+    out[3] = int16_t(2 * row[2]);
+}
+
+// weight: (out, in, kernel, kernel)
+Aligned<int16_t> pair_weights(const QuantizedWeights& op, Shorts weight) {
+    const int kernel = op.kernel, count = op.by_twos() ? 4 : kernel;
+    Aligned<int16_t> paired(size_t(groups_of(op.out)) * kernel * op.pairs() * count * LANES * 2);
+    for (int o = 0; o < op.out; ++o) {
+        for (int i = 0; i < op.in; ++i) {
+            for (int ky = 0; ky < kernel; ++ky) {
+                int16_t factors[MAX_KERNEL];
+                find_factors(
+                    op, weight.data + ((size_t(o) * op.in + i) * kernel + ky) * kernel, factors);
+                for (int j = 0; j < count; ++j) {
+                    const size_t group = o / LANES, pair = i / 2;
+                    const size_t row = op.by_twos()
+                        ? ((group * count + j) * kernel + ky) * op.pairs() + pair
+                        : ((group * kernel + ky) * op.pairs() + pair) * count + j;
+                    paired[(row * LANES + o % LANES) * 2 + i % 2] = factors[j];
+                }
+            }
+        }
     }
     return paired;
 }
@@ -173,18 +201,19 @@ int Network::quantized_convolution(
     op.in = x.channels;
     op.out = check_channels(channels);
     op.kernel = kernel;
-    const size_t area = size_t(kernel) * kernel;
-    check_size(weight.size, op.out * op.in * area, "weight has the wrong size");
+    check_weights(op, weight);
     check_size(levels.size, op.in, "levels have the wrong size");
     check_size(scale.size, op.out, "scale has the wrong size");
     check_size(bias.size, op.out, "bias has the wrong size");
-    take(groups_of(op.out) * LANES * area * 2 * op.pairs() * sizeof(int16_t), weights_);
+    const uint64_t columns = op.by_twos() ? 4 : kernel;
+    take(groups_of(op.out) * LANES * kernel * columns * 2 * op.pairs() * sizeof(int16_t), weights_);
     op.weight = pair_weights(op, weight);
     op.levels = pad(levels);
     op.scale = pad(scale);
+    for (float& factor : op.scale) factor *= op.by_twos() ? 0.5f : 1.0f;
     op.bias = pad(bias);
-    Operation made = make(
-        Kind::quantized_convolution, {reads_floats(input, kernel / 2)}, channels, x.factor);
+    Operation made =
+        make(Kind::quantized_convolution, {reads_floats(input, kernel / 2)}, channels, x.factor);
     made.quantized = std::move(op);
     return append(std::move(made));
 }

@@ -49,17 +49,16 @@ void convolve(const Job& job, int y) {
 // row before it.
 void convolve_integers(const Job& job, int y) {
     const QuantizedWeights& quantized = job.operation.quantized;
-    const int kernel = quantized.kernel, half = kernel / 2;
-    const size_t bytes = quantized_bytes(quantized, job.width());
+    const int kernel = quantized.kernel;
+    const size_t count = quantized_count(quantized, job.width());
     const int16_t* rows[MAX_KERNEL];
     for (int i = 0; i < kernel; ++i) {
-        const int at = y + i - half;
-        char* const place = job.scratch + bytes * ((at + kernel) % kernel);
-        int16_t* const row = reinterpret_cast<int16_t*>(place);
-        rows[i] = row + size_t(half) * 2 * quantized.pairs();
+        const int at = y + i - kernel / 2;
+        int16_t* const row =
+            reinterpret_cast<int16_t*>(job.scratch) + count * ((at + kernel) % kernel);
+        rows[i] = row;
         if (y != job.first && i + 1 != kernel) continue;
-        const float* from = job.row(job.input(), at) - size_t(half) * quantized.in;
-        job.kernel().quantize(quantized, from, job.width() + 2 * half, row);
+        job.kernel().quantize(quantized, job.row(job.input(), at), job.width(), row);
     }
     job.kernel().quantized_convolution(quantized, rows, job.width(), job.out(y));
 }
@@ -200,20 +199,15 @@ void finish_row(const Job& job, int y) {
 
 }  // namespace
 
-void compute_rows(
-    const Passage& passage, int operation, Range rows, Range columns, char* scratch) {
+void compute_rows(const Passage& passage, int operation, Range rows, Range columns, char* scratch) {
     if (columns.begin >= columns.end) return;
     const Operation& what = passage.network.operations()[operation];
     const bool one_to_one = what.kind != Kind::pixel_shuffle && what.kind != Kind::bicubic;
     const int step = one_to_one ? 1 : what.parameter;
     const int factor = what.factor / step;  // of what is read
-    const Job job{passage,
-                  what,
-                  passage.values[operation],
-                  {columns.begin * factor, columns.end * factor},
-                  step,
-                  scratch,
-                  rows.begin * factor};
+    const Job job{
+        passage, what,    passage.values[operation], {columns.begin * factor, columns.end * factor},
+        step,    scratch, rows.begin * factor};
     for (int row = rows.begin * factor; row < rows.end * factor; ++row) {
         compute(job, row);
         for (int i = row * step; i < (row + 1) * step; ++i) finish_row(job, i);

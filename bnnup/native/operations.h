@@ -14,7 +14,6 @@ struct Passage {
 
 // Computes what `operation` makes of some rows and columns of the input: `factor` rows of its
 // own for each. scratch: Plan::scratch bytes, on a cache line.
-void compute_rows(
-    const Passage& passage, int operation, Range rows, Range columns, char* scratch);
+void compute_rows(const Passage& passage, int operation, Range rows, Range columns, char* scratch);
 
 }  // namespace bnnup

@@ -133,7 +133,8 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
     const size_t row = size_t(value.width) * value.channels * sizeof(float);
     switch (operation.kind) {
         case Kind::quantized_convolution:
-            return quantized_bytes(operation.quantized, value.width) * operation.quantized.kernel;
+            return operation.quantized.kernel * sizeof(int16_t)
+                * quantized_count(operation.quantized, value.width);
         case Kind::binary_convolution:
             return network.kernel().binary_scratch(operation.binary);
         case Kind::bicubic:

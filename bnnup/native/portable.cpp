@@ -21,6 +21,7 @@ struct Ints {
 using Mask = unsigned;
 constexpr int PIXELS = 4;
 constexpr int PAIR_PIXELS = 4;
+constexpr int TWOS = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
@@ -79,20 +80,48 @@ inline Pairs broadcast_pair(const int16_t* p) {
     for (auto& lane : pairs.lane) lane[0] = p[0], lane[1] = p[1];
     return pairs;
 }
-inline Ints multiply_add(const Pairs& a, const Pairs& b, Ints c) {
-    for (int i = 0; i < LANES; ++i) {
-        c.lane[i] += a.lane[i][0] * b.lane[i][0] + a.lane[i][1] * b.lane[i][1];
-    }
-    return c;
+// Integers wrap around; what they end as does not depend on it.
+template <class F>
+inline Ints wrap(F f) {
+    Ints v;
+    for (int i = 0; i < LANES; ++i) v.lane[i] = int32_t(f(i));
+    return v;
 }
-inline void store_rounded(int16_t* p, const Vec& v) {
+inline Ints add(const Ints& a, const Ints& b) {
+    return wrap([&](int i) { return uint32_t(a.lane[i]) + uint32_t(b.lane[i]); });
+}
+inline Ints subtract(const Ints& a, const Ints& b) {
+    return wrap([&](int i) { return uint32_t(a.lane[i]) - uint32_t(b.lane[i]); });
+}
+inline Ints multiply_add(const Pairs& a, const Pairs& b, const Ints& c) {
+    return wrap([&](int i) {
+        const int product = a.lane[i][0] * b.lane[i][0] + a.lane[i][1] * b.lane[i][1];
+        return uint32_t(c.lane[i]) + uint32_t(product);
+    });
+}
+
+struct Shorts {
+    int16_t lane[LANES];
+};
+inline Shorts rounded(const Vec& v) {
     const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    Shorts made;
     for (int i = 0; i < LANES; ++i) {
         float x = v.lane[i] > -LARGEST_INPUT ? v.lane[i] : -LARGEST_INPUT;
         x = x < LARGEST_INPUT ? x : LARGEST_INPUT;
-        p[i] = int16_t(x + magic - magic);
+        made.lane[i] = int16_t(x + magic - magic);
     }
+    return made;
 }
+inline Shorts add(const Shorts& a, Shorts b) {
+    for (int i = 0; i < LANES; ++i) b.lane[i] = int16_t(a.lane[i] + b.lane[i]);
+    return b;
+}
+inline Shorts subtract(const Shorts& a, Shorts b) {
+    for (int i = 0; i < LANES; ++i) b.lane[i] = int16_t(a.lane[i] - b.lane[i]);
+    return b;
+}
+inline void store(int16_t* p, const Shorts& v) { std::memcpy(p, v.lane, sizeof v.lane); }
 
 inline void transpose(const float* from, size_t stride, float* to, size_t step) {
     for (int x = 0; x < LANES; ++x) {

@@ -29,6 +29,7 @@ constexpr int QUARTERS = LANES / 4;
 constexpr int WORDS = 4;
 constexpr int PIXELS = 4;
 constexpr int PAIR_PIXELS = 4;
+constexpr int TWOS = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
@@ -36,7 +37,9 @@ constexpr int GROUPS = 1;
 struct Vec {
     v128_t quarter[QUARTERS];
 };
-using Ints = Vec;
+struct Ints {
+    v128_t quarter[QUARTERS];
+};
 using Mask = Vec;
 
 template <class F>
@@ -176,7 +179,8 @@ struct Pairs {
     v128_t quarter[QUARTERS];
 };
 inline Ints zeros() {
-    return each([](int) { return wasm_i32x4_const_splat(0); });
+    const v128_t v = wasm_i32x4_const_splat(0);
+    return {{v, v, v, v}};
 }
 inline Pairs load_pairs(const int16_t* p) {
     Pairs pairs;
@@ -188,20 +192,45 @@ inline Pairs broadcast_pair(const int16_t* p) {
     return {{v, v, v, v}};
 }
 inline Ints multiply_add(Pairs a, Pairs b, Ints c) {
-    return each([&](int i) {
-        return wasm_i32x4_add(c.quarter[i], wasm_i32x4_dot_i16x8(a.quarter[i], b.quarter[i]));
-    });
+    for (int i = 0; i < QUARTERS; ++i) {
+        const v128_t products = wasm_i32x4_dot_i16x8(a.quarter[i], b.quarter[i]);
+        c.quarter[i] = wasm_i32x4_add(c.quarter[i], products);
+    }
+    return c;
 }
+inline Ints add(Ints a, Ints b) {
+    for (int i = 0; i < QUARTERS; ++i) a.quarter[i] = wasm_i32x4_add(a.quarter[i], b.quarter[i]);
+    return a;
+}
+inline Ints subtract(Ints a, Ints b) {
+    for (int i = 0; i < QUARTERS; ++i) a.quarter[i] = wasm_i32x4_sub(a.quarter[i], b.quarter[i]);
+    return a;
+}
+
+struct Shorts {
+    v128_t half[2];
+};
 inline v128_t round_clamped(v128_t v) {
     v = wasm_f32x4_pmax(wasm_f32x4_const_splat(-LARGEST_INPUT), v);
     v = wasm_f32x4_pmin(wasm_f32x4_const_splat(LARGEST_INPUT), v);
     return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(v));
 }
-inline void store_rounded(int16_t* p, Vec v) {
-    for (int i = 0; i < QUARTERS; i += 2) {
-        const v128_t low = round_clamped(v.quarter[i]), high = round_clamped(v.quarter[i + 1]);
-        wasm_v128_store(p + 4 * i, wasm_i16x8_narrow_i32x4(low, high));
-    }
+inline Shorts rounded(Vec v) {
+    v128_t quarter[QUARTERS];
+    for (int i = 0; i < QUARTERS; ++i) quarter[i] = round_clamped(v.quarter[i]);
+    return {
+        {wasm_i16x8_narrow_i32x4(quarter[0], quarter[1]),
+         wasm_i16x8_narrow_i32x4(quarter[2], quarter[3])}};
+}
+inline Shorts add(Shorts a, Shorts b) {
+    return {{wasm_i16x8_add(a.half[0], b.half[0]), wasm_i16x8_add(a.half[1], b.half[1])}};
+}
+inline Shorts subtract(Shorts a, Shorts b) {
+    return {{wasm_i16x8_sub(a.half[0], b.half[0]), wasm_i16x8_sub(a.half[1], b.half[1])}};
+}
+inline void store(int16_t* p, Shorts v) {
+    wasm_v128_store(p, v.half[0]);
+    wasm_v128_store(p + 8, v.half[1]);
 }
 
 // Four pixels of four channels at a time.
