@@ -102,7 +102,7 @@ def extremes() -> NDArray[np.float32]:
     y, x = np.mgrid[:SIDE, :SIDE]
     shape = (SIDE, SIDE)
 
-    def grains(size: int) -> NDArray[np.float64]:
+    def grains(size: int) -> NDArray[Any]:
         small = random.random((SIDE // size, SIDE // size))
         return np.kron(small, np.ones((size, size)))
 
