@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <stdexcept>
 
 #include "colors.h"
@@ -198,6 +199,117 @@ void test_rounding() {
     }
 }
 
+// A quantized convolution of a row, whose inputs are alike in no two channels.
+struct Quantized {
+    int in, out, kernel, width;
+    std::vector<int16_t> weight;
+    std::vector<float> levels, scale, bias;
+    std::vector<std::vector<float>> rows;  // what it reads, and nothing more
+
+    int half() const { return kernel / 2; }
+
+    // Numbers of every kind, or many that are clamped to one side.
+    Quantized(Random& random, int kernel)
+        : in(1 + random.below(70)),
+          out(1 + random.below(70)),
+          kernel(kernel),
+          width(1 + random.below(40)),
+          levels(random.numbers(in, random.below(2) ? 9000 : 1e-3f)),
+          scale(random.numbers(out, 1e-7f)),
+          bias(random.numbers(out)) {
+        for (int o = 0; o < out; ++o) add_weights(random);
+        levels[random.below(in)] = 3e38f;
+        const float nan = std::numeric_limits<float>::quiet_NaN(), inf = HUGE_VALF;
+        const float kinds[] = {1e30f, -1e30f, nan, inf, -inf, 0.0f, -0.0f, 1e-40f};
+        const bool wild = random.below(2);
+        for (int ky = 0; ky < kernel; ++ky) {
+            rows.push_back(random.numbers(size_t(width + 2 * half()) * in));
+            for (float& x : rows.back()) {
+                if (wild && random.below(4)) x = kinds[random.below(random.below(2) ? 2 : 8)];
+            }
+            if (random.below(4) == 0) std::fill(rows[ky].begin(), rows[ky].end(), kinds[wild]);
+        }
+    }
+
+    // Those of an output channel, which often add up to all that is allowed: a few that are as
+    // large as can be, or many. Their signs are the same, alternate, or are any.
+    void add_weights(Random& random) {
+        const size_t begin = weight.size(), count = size_t(in) * kernel * kernel;
+        weight.resize(begin + count);
+        const int signs = random.below(4);
+        const int largest = random.below(2) ? LARGEST_WEIGHT : LARGEST_SUM / int(count) + 1;
+        int left = random.below(4) ? LARGEST_SUM : random.below(LARGEST_SUM);
+        for (size_t tries = 0; tries < 2 * count && left > 0; ++tries) {
+            const size_t i = random.below(int(count));
+            if (weight[begin + i] != 0) continue;
+            const int size = std::min({largest, left, LARGEST_WEIGHT});
+            left -= size;
+            const bool odd = signs == 2 ? i % 2 != 0 : signs == 3 ? random.below(2) : signs == 1;
+            weight[begin + i] = int16_t(odd ? -size : size);
+        }
+    }
+
+    int64_t input(int ky, int x, int i) const {  // x: from column -half() on
+        const float number = rows[ky][size_t(x) * in + i] * levels[i];
+        if (!(number > -LARGEST_INPUT)) return -LARGEST_INPUT;
+        return number < LARGEST_INPUT ? int64_t(std::nearbyint(number)) : LARGEST_INPUT;
+    }
+
+    std::vector<float> expected() const {
+        std::vector<float> made;
+        for (int at = 0; at < width * out; ++at) {
+            const int x = at / out, o = at % out;
+            const int16_t* w = &weight[size_t(o) * in * kernel * kernel];
+            int64_t sum = 0;
+            for (int i = 0; i < in; ++i) {
+                for (int tap = 0; tap < kernel * kernel; ++tap, ++w) {
+                    if (*w) sum += *w * input(tap / kernel, x + tap % kernel, i);
+                }
+            }
+            made.push_back(std::fma(float(sum), scale[o], bias[o]));
+        }
+        return made;
+    }
+
+    std::vector<float> result(const std::string& name) const {
+        Network network(1, name);
+        const int channels = network.concatenate(std::vector<int>(in, 0));
+        network.quantized_convolution(
+            channels, out, kernel, {weight.data(), weight.size()}, span(levels), span(scale),
+            span(bias));
+        const QuantizedWeights& op = network.operations().back().quantized;
+        std::vector<std::vector<int16_t>> integers;
+        const int16_t* places[MAX_KERNEL];
+        for (int ky = 0; ky < kernel; ++ky) {
+            integers.emplace_back(quantized_count(op, width));
+            const float* column = rows[ky].data() + half() * in;
+            network.kernel().quantize(op, column, width, integers[ky].data());
+            places[ky] = integers[ky].data();
+        }
+        std::vector<float> made(size_t(width) * out);
+        network.kernel().quantized_convolution(op, places, width, made.data());
+        return made;
+    }
+};
+
+// At the limits of inputs, weights and sums, in integers of 64 bits.
+void test_integers() {
+    Random random{13};
+    for (int round = 0; round < 240; ++round) {
+        const Quantized given(random, 1 + round % 3 * 2);
+        const std::vector<float> expected = given.expected();
+        count(expected);
+        for (const std::string& kernel : kernels()) {
+            const std::vector<float> made = given.result(kernel);
+            expect(
+                std::memcmp(made.data(), expected.data(), made.size() * 4) == 0,
+                kernel + " sums other integers: " + std::to_string(given.in) + " to "
+                    + std::to_string(given.out) + " channels, kernel "
+                    + std::to_string(given.kernel) + ", width " + std::to_string(given.width));
+        }
+    }
+}
+
 bool refused(const std::function<void()>& action) {
     try {
         action();
@@ -207,7 +319,6 @@ bool refused(const std::function<void()>& action) {
     return false;
 }
 
-// Calls with numbers that fit now and then; whatever is accepted must also run.
 // Chroma that follows luma, by every kernel, for any number of threads.
 void test_colors() {
     Random random{9};
@@ -244,6 +355,18 @@ void test_colors() {
     }
 }
 
+// Of a quantized convolution from channels as many as there are weights to one.
+bool refuses_weights(const std::vector<int16_t>& weight) {
+    return refused([&] {
+        Network network(1, "");
+        const int in = network.concatenate(std::vector<int>(weight.size(), 0));
+        const std::vector<float> levels(weight.size(), 1.0f), one{1.0f};
+        network.quantized_convolution(
+            in, 1, 1, {weight.data(), weight.size()}, span(levels), span(one), span(one));
+    });
+}
+
+// Calls with numbers that fit now and then; whatever is accepted must also run.
 [[maybe_unused]] void test_hostile_descriptions() {
     const int interesting[] = {-1, 0, 1, 2, 3, 4, 5, 8, 9, 16, 63, 64, 4096, 4097, 1 << 30};
     const char* const names[] = {"none", "identity", "average", "rprelu", ""};
@@ -261,7 +384,9 @@ void test_colors() {
                 const auto signs = random.signs(1 + random.below(4), 1, 1 + random.below(20));
                 const int x = pick(), y = pick(), z = pick();
                 const std::string skip = names[random.below(5)], bend = names[random.below(5)];
-                switch (random.below(7)) {
+                std::vector<int16_t> integers(random.below(40));
+                for (int16_t& x : integers) x = int16_t(random.word() >> random.below(16));
+                switch (random.below(8)) {
                     case 0:
                         network.convolution(x, y, z, span(a), span(b));
                         break;
@@ -284,6 +409,10 @@ void test_colors() {
                     case 6:
                         network.channel_attention(x, y, z, span(a), span(b), span(c), span(d));
                         break;
+                    case 7:
+                        network.quantized_convolution(
+                            x, y, z, {integers.data(), integers.size()}, span(a), span(b), span(c));
+                        break;
                 }
             });
         }
@@ -302,6 +431,14 @@ void test_colors() {
     expect(refused([&] { runner.memory(1 << 21, 5, 1); }), "too many rows");
     expect(refused([&] { runner.memory(1 << 20, 1 << 20, 1); }), "too many pixels");
     expect(refused([&] { runner.memory(5, 5, 0); }), "no threads");
+    for (const int16_t weight : {LARGEST_WEIGHT + 1, -LARGEST_WEIGHT - 1, 32767, -32768}) {
+        expect(refuses_weights({weight}), "weights that are too large");
+    }
+    std::vector<int16_t> most(9, LARGEST_WEIGHT);
+    most.back() = LARGEST_SUM - 8 * LARGEST_WEIGHT;
+    expect(!refuses_weights(most), "weights as large as they may be are refused");
+    most.back() = -most.back() - 1;
+    expect(refuses_weights(most), "weights that are too large together");
     expect(refused([] { find_kernel("abacus"); }), "unknown kernel");
     expect(refused([] { Runner(Network(1, "")).memory(5, 5, 1); }), "an unfinished network");
     Network heavy(1, "");  // 6.5 MB an operation, of which its file has a sixteenth
@@ -320,6 +457,7 @@ int main() {
     for (const std::string& kernel : kernels()) std::printf("%s ", kernel.c_str());
     test_all_kernels();
     test_rounding();
+    test_integers();
     test_colors();
 #if !defined(__wasi__)  // where nothing catches exceptions
     test_hostile_descriptions();
