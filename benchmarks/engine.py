@@ -26,13 +26,16 @@ from bnnup import _native
 from bnnup.backends.engine import Engine, kernels
 from bnnup.model import program
 from bnnup.model.cost import count
-from bnnup.model.file import Model
+from bnnup.model.file import Model, load_model
+from bnnup.model.find import find_model
+from bnnup.nn.quantize import dequantize
 from bnnup.system.stages import go_on
 
 Name = TypeVar("Name")
 
 HEIGHT, WIDTH = 180, 320
 SMALL = 8, 32  # blocks and channels of edsr-small
+NARROW = "hybrid", "hybrid-large"  # half of their convolutions are not binary
 # Held to an instruction set: what to ask of torch and oneDNN, and which peers to run.
 LIMITS = {
     "AVX2": (
@@ -113,6 +116,24 @@ def compare_small(threads: int, repeats: int, wanted: list[str]) -> dict[str, fl
     return take_turns({k: engine_call(model, k, threads, luma) for k in wanted}, repeats)
 
 
+def compare_integers(threads: int, repeats: int, wanted: list[str]) -> list[dict[str, Any]]:
+    """Seconds of `NARROW` by kernel: as they are, and with floats in place of integers."""
+    luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
+    calls = {}
+    for network in NARROW:
+        model = load_model(find_model(network, 2))
+        for kernel in wanted:
+            for how, alike in (("integers", model), ("floats", dequantize(model))):
+                calls[network, kernel, how] = engine_call(alike, kernel, threads, luma)
+    seconds = take_turns(calls, repeats)
+    return [
+        {"network": network, "kernel": kernel}
+        | {how: seconds[network, kernel, how] for how in ("integers", "floats")}
+        for network in NARROW
+        for kernel in wanted
+    ]
+
+
 def compare_limited(limit: str, arguments: argparse.Namespace) -> dict[str, float] | None:
     """The same in a process of its own, held to an instruction set."""
     environment, peers, kernel = LIMITS[limit]
@@ -161,10 +182,8 @@ def measure_operations(kernel: str, repeats: int) -> list[dict[str, Any]]:
 
 
 def multiply_adds(operation: program.Operation, network: program.Program) -> float:
-    if not isinstance(operation, program.Convolution | program.BinaryConvolution):
-        return 0.0
-    (x,) = network.inputs(operation)
-    return HEIGHT * WIDTH * x.channels * operation.channels * operation.kernel**2
+    each = operation.multiply_adds(network.inputs(operation))
+    return float(HEIGHT * WIDTH * (each.binary + each.full))
 
 
 def processor() -> str:
@@ -185,6 +204,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "missing": {peer.name: peer.missing() for peer in PEERS if peer.missing()},
         "seconds": compare(arguments.threads, arguments.repeats, None, native),
         "small": compare_small(arguments.threads, arguments.repeats, native),
+        "integers": compare_integers(arguments.threads, arguments.repeats, native),
         "limited": {limit: compare_limited(limit, arguments) for limit in LIMITS},
         "kernels": {kernel: measure_operations(kernel, arguments.repeats) for kernel in native},
     }
@@ -205,6 +225,14 @@ def print_report(report: dict[str, Any]) -> None:
         print(f"{name}: skipped, for lack of {', '.join(packages)}")
     print("\nedsr-small, 8 blocks of 32 channels:\n")
     print_table(report["small"])
+    print("\nConvolutions of floats and of integers:\n")
+    print("| ×2 | floats, ms | integers, ms | times as fast |\n|---|---|---|---|")
+    for row in report["integers"]:
+        floats, integers = row["floats"], row["integers"]
+        print(
+            f"| {row['network']}, {row['kernel']} | {floats * 1e3:.1f} | {integers * 1e3:.1f} "
+            f"| {floats / integers:.2f} |"
+        )
     for limit, seconds in report["limited"].items():
         if seconds:
             print(f"\nHeld to {limit}:\n")
