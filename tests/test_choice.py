@@ -17,7 +17,16 @@ from bnnup.pictures.loss import Loss, jpeg_quality
 from bnnup.pictures.picture import Picture
 from bnnup.pictures.read import decode
 from bnnup.pixels import bicubic
-from bnnup.upscale.choice import DRAWN, QUALITY, SIGMA, choose_model, drawn_share, estimate_noise
+from bnnup.upscale.choice import (
+    DRAWN,
+    QUALITY,
+    SIGMA,
+    Choice,
+    choose_model,
+    drawn_share,
+    estimate_noise,
+    for_film,
+)
 
 
 @pytest.fixture
@@ -165,6 +174,16 @@ def test_the_rule() -> None:
     noise = np.random.default_rng(0).standard_normal(clean.pixels.shape)
     noisy = (clean.pixels + 3 * SIGMA * noise).clip(0, 255).astype(np.uint8)
     assert choose_model(replace(clean, pixels=noisy), 2).model == "hybrid-large-real"
+
+
+def test_films_have_a_network_of_their_own(package: Path) -> None:
+    reason = "films are compressed"
+    assert for_film("auto", 2) == Choice("hybrid-large-real", reason)
+    (package / "hybrid-large-film-x2.safetensors").touch()
+    assert for_film("auto", 2) == Choice("hybrid-large-film", reason)
+    assert for_film("auto", 3) == Choice("edsr-small-real", reason)
+    assert for_film("auto", 4).model == "hybrid-large"
+    assert for_film("edsr", 2) == Choice("edsr")
 
 
 @pytest.mark.parametrize(("quality", "model"), [(50, "hybrid-large-real"), (97, "hybrid-large")])

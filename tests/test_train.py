@@ -350,27 +350,31 @@ def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_pat
     assert load_model(tmp_path / "run" / MODEL).program.scale == 2
 
 
-def test_a_run_for_real_pictures(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["real", "film"])
+def test_a_run_for_damaged_pictures(pictures: Path, tmp_path: Path, kind: str) -> None:
     """Damaged variants are made once, and every kind of damage is validated."""
-    settings = replace(TINY, trained_for="real")
-    run = tmp_path / "runs" / "real"
+    settings = replace(TINY, trained_for=kind)
+    run = tmp_path / "runs" / kind
     trainer = trained(settings, pictures, run)
     (kept,) = (tmp_path / "runs" / "pools").iterdir()
     made = kept.stat().st_mtime_ns
-    assert trainer.pool.low.shape[0] == VARIANTS["real"]
+    assert trainer.pool.low.shape[0] == VARIANTS[kind]
     with (run / LOG).open() as file:
         (*_, row) = csv.DictReader(file)
-    scores = [float(row[case]) for case in CASES]
+    scores = [float(row[case]) for case in CASES[kind]]
     assert float(row["psnr"]) == pytest.approx(np.mean(scores), abs=1e-3)
-    assert load_model(run / MODEL).about["trained_for"] == "real"
+    model = load_model(run / MODEL)
+    assert model.about["trained_for"] == kind
+    assert model.for_damaged
     again = Trainer(settings, [pictures], run)
     assert kept.stat().st_mtime_ns == made
     assert torch.equal(again.pool.low, trainer.pool.low)
 
 
 def test_a_share_of_the_patches_is_clean(pictures: Path) -> None:
-    pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"), variants=3)
-    clean = PatchPool.load(list_pictures(pictures, scale=2), 2, 8, torch.device("cpu"))
+    paths, device = list_pictures(pictures, scale=2), torch.device("cpu")
+    pool = PatchPool.load(paths, 2, 8, device, trained_for="film")
+    clean = PatchPool.load(paths, 2, 8, device)
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     (low, high), (clean_low, clean_high) = (
         p.sample(2000, 8, g) for p, g in zip((pool, clean), generators, strict=True)

@@ -44,8 +44,8 @@ def train(
         str,
         typer.Option(
             "--for",
-            help="What to train for: clean reductions, real (damaged) pictures, or screen, which "
-            "is drawn at several sizes.",
+            help="What to train for: clean reductions, real (damaged) pictures, film (compressed "
+            "ones), or screen, which is drawn at several sizes.",
         ),
     ] = TrainingSettings.trained_for,
     steps: Annotated[

@@ -46,8 +46,8 @@ class Model:
 
     @property
     def for_damaged(self) -> bool:
-        """Whether it was trained for real, damaged pictures."""
-        return self.about.get("trained_for") == "real"
+        """Whether it was trained for damaged pictures, whose chroma has lost more than luma."""
+        return self.about.get("trained_for") in ("real", "film")
 
     @cached_property
     def file_bytes(self) -> int:

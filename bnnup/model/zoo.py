@@ -11,8 +11,8 @@ class Network:
     """A network known by name, and the recipe by which it is trained at every scale.
 
     ``learning_rate`` is the optimizer's at the peak of a ×2 run from scratch. A network that is
-    ``trained_for`` real pictures, with the damage that these have, or for screenshots, starts
-    from ``body``.
+    ``trained_for`` real pictures, with the damage that these have, for films or for
+    screenshots, starts from ``body``.
     """
 
     name: str
@@ -76,6 +76,7 @@ HYBRID_LARGE = Network(
     "up to 16 binary and as many full-precision convolutions of 32 channels, in turn",
     optimizer="soap",
 )
+HYBRID_LARGE_REAL = _real(HYBRID_LARGE, 8e-4)
 NETWORKS = (
     HYBRID_LARGE,
     Network(
@@ -89,7 +90,14 @@ NETWORKS = (
     ),
     EDSR,
     EDSR_SMALL,
-    _real(HYBRID_LARGE, 8e-4),
+    HYBRID_LARGE_REAL,
+    replace(
+        HYBRID_LARGE_REAL,
+        name="hybrid-large-film",
+        description="hybrid-large, for films, which are compressed",
+        trained_for="film",
+        body=HYBRID_LARGE_REAL.name,
+    ),
     _real(EDSR, 1e-3),
     _real(EDSR_SMALL, 2e-3),
     Network(

@@ -24,14 +24,15 @@ from bnnup.errors import TrainingError
 from bnnup.measure.originals import ORIGINALS, originals_in
 from bnnup.pixels import bicubic
 from bnnup.system.files import replacing
-from bnnup.train.degrade import Damage, Pixels, damage, luma_of, reduce_at_random
+from bnnup.train.degrade import DAMAGES, Damage, Pixels, luma_of, reduce_at_random
+from bnnup.train.settings import VARIANTS
 
 WHITE = 255 * 128  # int16 value of luma 1.0; 8-bit grey is exact
 Plane = NDArray[np.int16]
 Arrays = dict[str, NDArray[Any]]
 
 CLEAN = 0.2  # of the patches, where pictures are damaged
-VERSION = 4  # of how pictures are damaged: another one makes what is kept anew
+VERSION = 5  # of how pictures are damaged: another one makes what is kept anew
 VALIDATION_SIDE = 256  # pixels of the original, at most
 # The stem of a picture that was drawn at several sizes.
 DRAWN = re.compile(r"(?P<name>.+)@(?P<density>[1-9])x")
@@ -141,7 +142,7 @@ def _fixed(luma: NDArray[np.float32]) -> Plane:
     return np.rint(luma * WHITE).clip(-WHITE // 4, np.iinfo(np.int16).max).astype(np.int16)
 
 
-def read_variants(path: Path, scale: int, variants: int, seed: int) -> tuple[Plane, Plane]:
+def read_variants(path: Path, scale: int, trained_for: str, seed: int) -> tuple[Plane, Plane]:
     """Luma of a picture, (sH, sW), and of its reductions, (variants, H, W), the first clean.
 
     The same for the same name and seed, whatever other pictures there are.
@@ -149,11 +150,11 @@ def read_variants(path: Path, scale: int, variants: int, seed: int) -> tuple[Pla
     original, drawn = read_drawn(path, scale) or (read_original(path, scale), None)
     digest = hashlib.blake2b(path.name.encode(), digest_size=8).digest()
     lows = [luma_of(bicubic.reduce(original, scale) if drawn is None else drawn)]
-    for variant in range(1, variants):
+    for variant in range(1, VARIANTS[trained_for]):
         key = (seed, int.from_bytes(digest, "little"), scale, variant)
         random = np.random.default_rng(key)
         small = reduce_at_random(original, scale, random) if drawn is None else drawn
-        lows.append(damage(small, random))
+        lows.append(DAMAGES[trained_for](small, random))
     return _fixed(luma_of(original)), np.stack([_fixed(low) for low in lows])
 
 
@@ -179,7 +180,7 @@ class PatchPool:
         patch: int,
         device: torch.device,
         *,
-        variants: int = 1,
+        trained_for: str = "clean",
         seed: int = 0,
         cache: Path | None = None,
     ) -> "PatchPool":
@@ -188,10 +189,10 @@ class PatchPool:
         What damaging takes minutes for is kept in the folder ``cache``.
         """
         if cache is None:
-            arrays = _decode(paths, scale, variants, seed)
+            arrays = _decode(paths, scale, trained_for, seed)
         else:
-            kept = cache / f"{_fingerprint(paths, scale, variants, seed)}.npz"
-            arrays = _kept(kept, lambda: _decode(paths, scale, variants, seed))
+            kept = cache / f"{_fingerprint(paths, scale, trained_for, seed)}.npz"
+            arrays = _kept(kept, lambda: _decode(paths, scale, trained_for, seed))
         return cls._of(arrays, scale, patch).to(device)
 
     @classmethod
@@ -254,14 +255,14 @@ def draw(batch: int, generator: torch.Generator) -> Tensor:
     return torch.rand(8, batch, generator=generator, device=generator.device, dtype=torch.float64)
 
 
-def _decode(paths: list[Path], scale: int, variants: int, seed: int) -> Arrays:
+def _decode(paths: list[Path], scale: int, trained_for: str, seed: int) -> Arrays:
     with ThreadPoolExecutor() as pool:
-        read = partial(read_variants, scale=scale, variants=variants, seed=seed)
+        read = partial(read_variants, scale=scale, trained_for=trained_for, seed=seed)
         pictures = list(pool.map(read, paths))
     return {
         "sizes": np.array([low.shape[1:] for _, low in pictures], np.int64),
         "high": np.concatenate([high.ravel() for high, _ in pictures]),
-        "low": np.concatenate([low.reshape(variants, -1) for _, low in pictures], axis=1),
+        "low": np.concatenate([low.reshape(len(low), -1) for _, low in pictures], axis=1),
     }
 
 
@@ -277,10 +278,10 @@ def _kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
     return arrays
 
 
-def _fingerprint(paths: list[Path], scale: int, variants: int, seed: int) -> str:
+def _fingerprint(paths: list[Path], scale: int, trained_for: str, seed: int) -> str:
     files = [(path.name, path.stat().st_size) for path in paths]
     return hashlib.blake2b(
-        repr((files, scale, variants, seed, VERSION)).encode(), digest_size=8
+        repr((files, scale, trained_for, seed, VERSION)).encode(), digest_size=8
     ).hexdigest()
 
 

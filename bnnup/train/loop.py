@@ -37,10 +37,10 @@ from bnnup.train.data import (
     list_pictures,
     read_pair,
 )
-from bnnup.train.degrade import CASES, luma_of
+from bnnup.train.degrade import CASES, CLEAN_CASE, DAMAGES
 from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
 from bnnup.train.latent import save_latent
-from bnnup.train.settings import VARIANTS, TrainingSettings
+from bnnup.train.settings import TrainingSettings
 from bnnup.train.step import Captured, Objective, choose_optimizer, choose_precision, set_rate
 
 LOG, MODEL = "log.csv", "model.safetensors"
@@ -87,9 +87,9 @@ class Trainer:
             settings.scale,
             settings.patch,
             self.device,
-            variants=VARIANTS[settings.trained_for],
+            trained_for=settings.trained_for,
             seed=settings.seed,
-            cache=run.parent / "pools" if settings.trained_for != "clean" else None,
+            cache=run.parent / "pools" if settings.trained_for in DAMAGES else None,
         )
         self.validation = validation_pairs(settings, [path for _, held in folders for path in held])
         network = build(settings)
@@ -355,7 +355,7 @@ def validation_pairs(
     settings: TrainingSettings, paths: list[Path]
 ) -> dict[str, list[tuple[Plane, Plane]]]:
     """Held-out pictures at both sizes, by what damaged the small ones."""
-    cases = CASES if settings.trained_for == "real" else {"clean": luma_of}
+    cases = CASES.get(settings.trained_for, CLEAN_CASE)
     return {
         name: [read_pair(path, settings.scale, VALIDATION_SIDE, damage) for path in paths]
         for name, damage in cases.items()

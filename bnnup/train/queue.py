@@ -26,6 +26,7 @@ ORIGIN = {
 ORDER = (
     *((name, scale) for name in ("hybrid", "hybrid-large") for scale in SCALES),
     *(("hybrid-large-real", 2), ("hybrid-large-real", 4), ("hybrid-large-real", 3)),
+    *(("hybrid-large-film", 2), ("hybrid-large-film", 4), ("hybrid-large-film", 3)),
     *((name, scale) for name in ("srresnet", "rcan", "rdn") for scale in (2, 4, 3)),
     *(("edsr-small", 2), ("edsr-small-real", 2), ("edsr-small-real", 3), ("edsr-small-real", 4)),
     *(("edsr-small", 3), ("edsr-small", 4), ("edsr", 2), ("edsr", 3), ("edsr", 4)),

@@ -10,7 +10,7 @@ PRECISIONS = ("auto", "bf16", "no")
 OPTIMIZERS = ("adam", "soap")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
-VARIANTS = {"clean": 1, "real": 6, "screen": 1}
+VARIANTS = {"clean": 1, "real": 6, "film": 6, "screen": 1}
 # Blocks and channels of architectures that no network of the table has: the papers', but for
 # RCAN's and RDN's blocks, of which these have a quarter and a half.
 SIZES = {"srresnet": (16, 64), "rcan": (5, 64), "rdn": (8, 64)}

@@ -13,7 +13,9 @@ from bnnup.pixels.color import WHITES
 
 AUTO = "auto"  # in a model's place: choose for each picture
 CLEAN = "hybrid-large"
-REAL = ("hybrid-large-real", "edsr-small-real")  # the first that there is at a scale
+# The first that there is at a scale.
+REAL = ("hybrid-large-real", "edsr-small-real")
+FILM = ("hybrid-large-film", *REAL)
 SCREEN = "edsr-small-screen"
 QUALITY = 93  # of JPEG, from which on the network for clean pictures is chosen
 SIGMA = 2.25  # noise in 8-bit levels, from which on the one for real pictures is chosen
@@ -44,10 +46,10 @@ def choose_model(picture: Picture, scale: int) -> Choice:
     """The network for a picture: by what its file lost, or else by its noise."""
     loss = picture.loss
     if loss is not None and (loss.quality is None or loss.quality < QUALITY):
-        return choose_real(scale, str(loss))
+        return choose_damaged(REAL, scale, str(loss))
     sigma = estimate_noise(picture.pixels)
     if sigma >= SIGMA:
-        return choose_real(scale, f"noise of {sigma:.1f} levels")
+        return choose_damaged(REAL, scale, f"noise of {sigma:.1f} levels")
     if loss is None and _bundled(SCREEN, scale) and drawn_share(picture.pixels) >= DRAWN:
         return Choice(SCREEN, "drawn for its pixels")
     return Choice(CLEAN, "lossless and clean" if loss is None else str(loss))
@@ -64,17 +66,19 @@ def _bundled(name: str, scale: int) -> bool:
     return any(entry.scale == scale and entry.bundled_path for entry in entries_named(name))
 
 
-def choose_real(scale: int, reason: str) -> Choice:
-    """A network for real pictures; the one for clean pictures where the package has none."""
-    for name in REAL:
+def choose_damaged(names: tuple[str, ...], scale: int, reason: str) -> Choice:
+    """The first network that there is; the one for clean pictures where the package has none."""
+    for name in names:
         if _bundled(name, scale):
             return Choice(name, reason)
     return Choice(CLEAN, f"{reason}, but no network for such pictures at ×{scale}")
 
 
 def for_film(model: str, scale: int) -> Choice:
-    """What a user named, or the network for real pictures: films are compressed."""
-    return choose_real(scale, "films are compressed") if model == AUTO else Choice(model)
+    """What a user named, or the network for films, which are compressed."""
+    if model != AUTO:
+        return Choice(model)
+    return choose_damaged(FILM, scale, "films are compressed")
 
 
 def estimate_noise(pixels: NDArray[Any]) -> float:
