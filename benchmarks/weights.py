@@ -61,13 +61,17 @@ class Row:
 
 
 def measure(scale: int, bench: Path) -> list[Row]:
-    """The bundled models of a scale, bicubic and binary anchors, the fastest first."""
+    """The bundled models of a scale for clean pictures, bicubic and binary anchors, by time.
+
+    All bundled models are scored.
+    """
     models = {}
     for path in sorted(WEIGHTS.glob(f"*-x{scale}.safetensors")):
         model = load_model(path)
         model = replace(model, about={**model.about, "scores": score_benchmarks(model, bench)})
         save_model(model, path)
-        models[path.stem.rpartition("-x")[0]] = model
+        if model.about.get("trained_for", "clean") == "clean":
+            models[path.stem.rpartition("-x")[0]] = model
     luma = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
     calls: dict[str, Call] = {"bicubic": lambda: enlarge(luma, scale)}
     for name, model in models.items():
