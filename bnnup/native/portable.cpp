@@ -78,7 +78,8 @@ inline Pairs load_pairs(const int16_t* p) {
 }
 inline Pairs broadcast_pair(const int16_t* p) {
     Pairs pairs;
-    for (auto& lane : pairs.lane) lane[0] = p[0], lane[1] = p[1];
+    // At once: of two loads GCC 12 makes vectors that read past the row.
+    for (auto& lane : pairs.lane) std::memcpy(lane, p, sizeof lane);
     return pairs;
 }
 // Integers wrap around; what they end as does not depend on it.
