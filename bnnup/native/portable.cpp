@@ -20,9 +20,8 @@ struct Ints {
 };
 using Mask = unsigned;
 constexpr int PIXELS = 4;
-// One at a time: of several, GCC 12 for AArch64 loads pairs that it does not use, past the end.
-constexpr int PAIR_PIXELS = 1;
-constexpr int TWOS = 1;
+constexpr int PAIR_PIXELS = 4;
+constexpr int TWOS = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;
