@@ -66,19 +66,22 @@ inline Vec to_floats(Ints v) {
     return each([&](int i) { return float(v.lane[i]); });
 }
 
+// First and second numbers apart, as compilers like them.
 struct Pairs {
-    int16_t lane[LANES][2];
+    int16_t first[LANES], second[LANES];
 };
 inline Ints zeros() { return {}; }
 inline Pairs load_pairs(const int16_t* p) {
     Pairs pairs;
-    std::memcpy(pairs.lane, p, sizeof pairs.lane);
+    for (int i = 0; i < LANES; ++i) pairs.first[i] = p[2 * i], pairs.second[i] = p[2 * i + 1];
     return pairs;
 }
 inline Pairs broadcast_pair(const int16_t* p) {
+    int16_t pair[2];  // at once: of two loads GCC 12 makes vectors that read past the row
+    std::memcpy(pair, p, sizeof pair);
     Pairs pairs;
-    // At once: of two loads GCC 12 makes vectors that read past the row.
-    for (auto& lane : pairs.lane) std::memcpy(lane, p, sizeof lane);
+    std::fill_n(pairs.first, LANES, pair[0]);
+    std::fill_n(pairs.second, LANES, pair[1]);
     return pairs;
 }
 // Integers wrap around; what they end as does not depend on it.
@@ -96,7 +99,7 @@ inline Ints subtract(const Ints& a, const Ints& b) {
 }
 inline Ints multiply_add(const Pairs& a, const Pairs& b, const Ints& c) {
     return wrap([&](int i) {
-        const int product = a.lane[i][0] * b.lane[i][0] + a.lane[i][1] * b.lane[i][1];
+        const int product = a.first[i] * b.first[i] + a.second[i] * b.second[i];
         return uint32_t(c.lane[i]) + uint32_t(product);
     });
 }
