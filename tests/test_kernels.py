@@ -27,6 +27,18 @@ def test_there_are_kernels_and_portable_is_one_of_them() -> None:
     assert KERNELS[-1] == "portable"
 
 
+def between_ends(before: int, body: program.Operation, head: int = 1) -> program.Program:
+    """Luma to channels, by a kernel of so many pixels; the body; its channels to one."""
+    return program.Program(
+        1,
+        (
+            program.Convolution("head", program.INPUT, before, head),
+            body,
+            program.Convolution("tail", "body", 1, 1),
+        ),
+    )
+
+
 def binary_model(
     before: int,
     after: int,
@@ -37,14 +49,8 @@ def binary_model(
 ) -> Model:
     """Luma to integers of both signs, through one binary convolution, to an integer."""
     random = np.random.default_rng(before + after)
-    network = program.Program(
-        1,
-        (
-            program.Convolution("head", program.INPUT, before, 3),
-            program.BinaryConvolution("body", "head", after, kernel, skip, activation),
-            program.Convolution("tail", "body", 1, 1),
-        ),
-    )
+    body = program.BinaryConvolution("body", "head", after, kernel, skip, activation)
+    network = between_ends(before, body, head=3)
     return Model(
         network,
         {
@@ -178,14 +184,7 @@ def test_full_precision_convolution(
 ) -> None:
     random = np.random.default_rng(size)
     before, after = channels
-    network = program.Program(
-        1,
-        (
-            program.Convolution("head", program.INPUT, before, 1),
-            program.Convolution("body", "head", after, size),
-            program.Convolution("tail", "body", 1, 1),
-        ),
-    )
+    network = between_ends(before, program.Convolution("body", "head", after, size))
     tensors = {
         name: random.integers(-2, 3, spec.shape).astype(np.float32)
         for name, spec in network.tensors().items()
@@ -196,14 +195,7 @@ def test_full_precision_convolution(
 def quantized_model(before: int, after: int, size: int) -> Model:
     """Luma to 256ths, these to whole numbers, halves included, and to an integer."""
     random = np.random.default_rng(before + after)
-    network = program.Program(
-        1,
-        (
-            program.Convolution("head", program.INPUT, before, 1),
-            program.QuantizedConvolution("body", "head", after, size),
-            program.Convolution("tail", "body", 1, 1),
-        ),
-    )
+    network = between_ends(before, program.QuantizedConvolution("body", "head", after, size))
     tensors = {
         name: random.integers(-3, 4, spec.shape).astype(spec.dtype)
         for name, spec in network.tensors().items()

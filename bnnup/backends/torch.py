@@ -1,9 +1,8 @@
 """Runs programs with torch: on a GPU, or where the engine is missing.
 
 Binary sums are exact integers in float32 whatever their order, and those of quantized
-convolutions in float64. Full-precision
-convolutions are summed in float64 and rounded once, so that the order of a sum,
-which depends on the tile, does not reach the result.
+convolutions in float64. Full-precision convolutions are summed in float64 and rounded
+once, so that the order of a sum, which depends on the tile, does not reach the result.
 """
 
 from collections.abc import Callable

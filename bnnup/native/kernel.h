@@ -193,10 +193,11 @@ BNNUP_KERNELS(BNNUP_DECLARE)
 // The table of a kernel that has included rows.inc, with the two rows that it may have written
 // itself; and that of one which is not compiled for this machine.
 // clang-format off
-#define KERNEL_TABLE(name, binary_convolution, convolution)                                   \
-    {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                   \
-     binary_convolution, convolution, quantize, quantized_convolution, pack, rectify, add, box_mean, weigh, enlarge, multiply, \
-     window_mean, lay_lines, follow, merge<uint8_t>, merge<uint16_t>, merge<float>}
+#define KERNEL_TABLE(name, binary_convolution, convolution)                                \
+    {name, supported, PRODUCTS, spin, sign_layout, arrange, binary_scratch,                \
+     binary_convolution, convolution, quantize, quantized_convolution, pack, rectify, add, \
+     box_mean, weigh, enlarge, multiply, window_mean, lay_lines, follow,                   \
+     merge<uint8_t>, merge<uint16_t>, merge<float>}
 // clang-format on
 
 inline Kernel absent(const char* name) {

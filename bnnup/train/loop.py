@@ -267,7 +267,7 @@ class Trainer:
         _append(self.run / LOG, header, row)
         if model is not None and psnr > self.best and not diverged:
             self.best = psnr
-            save_model(self.model(), self.run / MODEL)
+            save_model(dataclasses.replace(model, about=self._about()), self.run / MODEL)
             save_latent(self.network, self.run / LATENT)
         return diverged
 
@@ -286,21 +286,23 @@ class Trainer:
 
     def model(self) -> Model:
         """The network as it is now, and where it comes from."""
-        settings = self.settings
-        network = build(settings)
+        network = build(self.settings)
         network.load_state_dict({k: v.cpu() for k, v in self.network.state_dict().items()})
-        program, tensors = export(network.eval(), settings.scale)
+        program, tensors = export(network.eval(), self.settings.scale)
+        return quantize(Model(program, tensors, self._about()))
+
+    def _about(self) -> dict[str, Any]:
+        settings = self.settings
         training = dataclasses.asdict(settings) | {
             "trained_steps": self.step,
             "trained_seconds": round(self.seconds),
             "validation_psnr": round(self.best, 3),
         }
-        about = {
+        return {
             "architecture": settings.architecture,
             "trained_for": settings.trained_for,
             "training": training,
         }
-        return quantize(Model(program, tensors, about))
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
