@@ -272,8 +272,9 @@ ENGINES = """async ({ engine, network, height, width, channels, samples }) => {
 @pytest.mark.parametrize("engine", ["engine", "engine-relaxed", "engine-fast"])
 def test_engines(engine: str, network: str, page: Page, site: Path) -> None:
     """Two are exact; the fast one, which is named as such, is one level off at most."""
-    model = find_model(network, 2)  # that of hybrid has quantized convolutions
-    (site / f"{network}-x2.safetensors.gz").write_bytes(gzip.compress(model.read_bytes(), mtime=0))
+    model = site / f"{network}-x2.safetensors.gz"
+    if not model.exists():  # hybrid, which has quantized convolutions, is not in the page
+        model.write_bytes(gzip.compress(find_model(network, 2).read_bytes(), mtime=0))
     coarse = np.random.default_rng(2).integers(0, 256, (9, 12, 3), np.uint8)
     pixels = np.asarray(Image.fromarray(coarse).resize((50, 40), Image.Resampling.BICUBIC))
     given = {"engine": engine, "network": network, "height": 40, "width": 50, "channels": 3}
