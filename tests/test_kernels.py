@@ -224,25 +224,27 @@ def test_quantized_convolution_in_blocks_and_bands(kernel: str, width: int) -> N
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("luma", [1e30, -1e30, 40_000.0, -3.5e9])
+@pytest.mark.parametrize("size", [1, 3])
 def test_quantized_inputs_are_clamped_and_their_largest_sum_is_exact(
-    kernel: str, luma: float
+    kernel: str, size: int, luma: float
 ) -> None:
-    """8 inputs of ±16,383 by weights of ±8,191: far beyond 24 bits, within 31."""
-    kind = program.QuantizedConvolution
+    """18 inputs of ±8,191 by weights of ±3,640: far beyond 24 bits, four times it within 32."""
+    kind, channels = program.QuantizedConvolution, 18 // size**2
     network = program.Program(
-        1, (program.Convolution("head", program.INPUT, 8, 1), kind("body", "head", 1, 1))
+        1,
+        (program.Convolution("head", program.INPUT, channels, 1), kind("body", "head", 1, size)),
     )
     tensors = {
         name: np.ones(spec.shape, spec.dtype) for name, spec in network.tensors().items()
     } | {
-        "head.bias": np.zeros(8, np.float32),
-        "body.weight": np.full((1, 8, 1, 1), -kind.LARGEST_WEIGHT, np.int16),
+        "head.bias": np.zeros(channels, np.float32),
+        "body.weight": np.full((1, channels, size, size), -3_640, np.int16),
         "body.bias": np.zeros(1, np.float32),
     }
     result = engine.Engine(Model(network, tensors), kernel=kernel).run(
         np.full((3, 5), luma, np.float32)
     )
-    assert (result == np.float32(-np.sign(luma) * 8 * 16_383 * 8_191)).all()
+    assert (result == np.float32(-np.sign(luma) * 18 * 8_191 * 3_640)).all()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

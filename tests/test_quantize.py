@@ -58,7 +58,7 @@ def test_a_quantized_convolution_by_definition() -> None:
     tensors = {
         "head.weight": np.array([1, -2], np.float32).reshape(2, 1, 1, 1),
         "head.bias": np.zeros(2, np.float32),
-        "body.weight": random.integers(-8191, 8192, (1, 2, 3, 3), np.int16) // 4,
+        "body.weight": random.integers(-3640, 3641, (1, 2, 3, 3), np.int16),
         "body.levels": np.array([8, 30_000], np.float32),
         "body.scale": np.array([0.5], np.float32),
         "body.bias": np.array([-3], np.float32),
@@ -67,7 +67,7 @@ def test_a_quantized_convolution_by_definition() -> None:
     padded = np.pad(x.astype(np.float64), 1, "edge")
     first = np.rint(8 * padded)
     assert (first[1, 1], first[1, 2]) == (0, 2)  # halves go to even
-    second = np.clip(np.rint(-60_000 * padded), -16_383, 16_383)
+    second = np.clip(np.rint(-60_000 * padded), -8_191, 8_191)
     expected = np.empty((2, 3))
     for i in range(2):
         for j in range(3):
@@ -122,10 +122,10 @@ def test_channels_without_input_or_weights_are_quantized_too() -> None:
 
 @pytest.mark.parametrize(
     "weight",
-    [np.full((1, 4, 1, 1), 8192), np.full((1, 2, 1, 1), -32768), np.full((1, 9, 1, 1), 7300)],
+    [np.full((1, 4, 1, 1), 3641), np.full((1, 2, 1, 1), -32768), np.full((1, 19, 1, 1), 3500)],
     ids=["large", "largest", "large-together"],
 )
 def test_weights_without_room_for_their_sums_are_refused(weight: NDArray[np.int64]) -> None:
-    with pytest.raises(WeightsError, match=r"'c\.weight' exceeds 8191"):
+    with pytest.raises(WeightsError, match=r"'c\.weight' exceeds 3640"):
         convolution(weight.astype(np.int16))
-    convolution(np.full((1, 8, 1, 1), 8191, np.int16))
+    convolution(np.full((1, 18, 1, 1), 3640, np.int16))

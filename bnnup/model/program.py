@@ -130,18 +130,18 @@ class QuantizedConvolution(Unary):
 
     ``scale · (q(x) * weight) + bias`` with ``q(x) = clamp(round(levels · x), ±LARGEST_INPUT)``,
     halves rounded to even. ``levels``, for each input channel, says how many integers there
-    are to 1. Sums over the kernel are exact: 32 bits hold them twice over, because the
-    magnitudes of an output channel's weights add up to ``LARGEST_SUM`` at most. Inputs have 15
-    bits and weights, ``LARGEST_WEIGHT`` at most, 14, so that 16 bits hold what fast algorithms
-    add up first (Winograd's, Lavin and Gray, CVPR 2016).
+    are to 1. Sums over the kernel are exact: 32 bits hold four times as much, because the
+    magnitudes of an output channel's weights add up to ``LARGEST_SUM`` at most. Inputs and
+    weights are so small that 16 bits hold what fast algorithms add up first, four inputs or
+    nine weights (Winograd's, Lavin and Gray, CVPR 2016).
     """
 
     op: ClassVar[str] = "quantized_convolution"
     channels: int
     kernel: int
 
-    LARGEST_INPUT: ClassVar[int] = 2**14 - 1
-    LARGEST_WEIGHT: ClassVar[int] = 2**13 - 1
+    LARGEST_INPUT: ClassVar[int] = 2**13 - 1
+    LARGEST_WEIGHT: ClassVar[int] = (2**15 - 1) // 9
     LARGEST_SUM: ClassVar[int] = 2**16
 
     def infer(self, inputs: Sequence[Value]) -> Value:

@@ -25,31 +25,41 @@ struct FullWeights {
 // Convolution of integers that inputs are rounded to, as many of them to 1 as `levels` says
 // for each input channel. No sum exceeds 32 bits.
 //
-// Where the kernel is 3, results are made by twos, with four products in place of six: those
+// Where the kernel is 3, two results of a row are made of four products in place of six: those
 // of d0 .. d3, of which the first is read for both, with kernel columns g0 .. g2 are
 //
 //     (d0 - d2) 2 g0    (d1 + d2) (g0 + g1 + g2)    (d2 - d1) (g0 - g1 + g2)    (d3 - d1) 2 g2
 //
-// and twice the results are first + second + third and second - third + fourth (Winograd's
-// F(2, 3): Lavin and Gray, CVPR 2016). In integers that is exact.
+// and twice the results are first + second + third and second - third + fourth. The same
+// with rows: squares of 2 x 2 results are made of 16 products in place of 36 (Winograd's
+// F(2x2, 3x3): Lavin and Gray, CVPR 2016). In integers that is exact.
 struct QuantizedWeights {
     int in = 0, out = 0, kernel = 1;
     // (groups, kernel rows, pairs, kernel columns, LANES, 2); or the second factors above:
-    // (groups, 4, kernel rows, pairs, LANES, 2)
+    // (groups, 4 of rows, 4 of columns, pairs, LANES, 2)
     Aligned<int16_t> weight;
     Aligned<float> levels;       // (groups of in, LANES)
     Aligned<float> scale, bias;  // (groups, LANES); the scale of what is summed
 
     int pairs() const { return divide_up(in, 2); }  // of input channels; an odd last one has a 0
-    bool by_twos() const { return kernel == 3; }
+    bool by_squares() const { return kernel == 3; }
+    int rows_made() const { return by_squares() ? 2 : 1; }  // at a time
+    int rows_read() const { return kernel + rows_made() - 1; }
 };
 
-// Integers of a row for `width` results: (columns, pairs, 2), or the first factors above,
-// (twos, 4, pairs, 2).
+constexpr int MAX_SQUARES = 16;  // that a kernel makes at a time
+
+// Integers of a row for `width` results: (columns, pairs, 2), or the first factors of columns
+// above, (squares, 4, pairs, 2).
 inline size_t quantized_count(const QuantizedWeights& op, int width) {
     const size_t columns =
-        op.by_twos() ? 4 * size_t(divide_up(width, 2)) : size_t(width) + op.kernel - 1;
+        op.by_squares() ? 4 * size_t(divide_up(width, 2)) : size_t(width) + op.kernel - 1;
     return columns * 2 * op.pairs();
+}
+
+// Integers of scratch: first factors, (4 of rows, squares, 4 of columns, pairs, 2).
+inline size_t quantized_scratch(const QuantizedWeights& op) {
+    return op.by_squares() ? size_t(4 * MAX_SQUARES * 4 * 2) * op.pairs() : 0;
 }
 
 // The signs that a binary convolution reads for a pixel are one string of bits: kernel
@@ -138,10 +148,12 @@ struct Kernel {
     // rows: kernel rows at column 0. Rows are (width, channels) throughout.
     void (*convolution)(const FullWeights&, const float* const* rows, int width, float* out) =
         nullptr;
-    // What `width` results read of a row, whose column 0 is given, and the results of such rows.
+    // What `width` results read of a row, whose column 0 is given.
     void (*quantize)(const QuantizedWeights&, const float* row, int width, int16_t* out) = nullptr;
+    // `count` rows of results, as many as are made at a time or less, of such rows.
     void (*quantized_convolution)(
-        const QuantizedWeights&, const int16_t* const* rows, int width, float* out) = nullptr;
+        const QuantizedWeights&, const int16_t* const* rows, int width, int count, int16_t* scratch,
+        float* const* out) = nullptr;
     void (*pack)(const float* row, int channels, int width, char* packed, size_t plane) = nullptr;
     void (*rectify)(float* numbers, size_t count) = nullptr;  // 0 for all that are below
     void (*add)(const float* a, const float* b, size_t count, float* out) = nullptr;

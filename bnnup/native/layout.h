@@ -25,8 +25,8 @@ constexpr int BLOCK = 64;  // pixels of a row that a binary convolution does at 
 constexpr int MAX_KERNEL = 2 * BORDER + 1;
 constexpr int BICUBIC_TAPS = 5;
 // Of integers that are multiplied: inputs, weights, and the weights of an output channel together.
-constexpr int LARGEST_INPUT = (1 << 14) - 1;
-constexpr int LARGEST_WEIGHT = (1 << 13) - 1;
+constexpr int LARGEST_INPUT = (1 << 13) - 1;
+constexpr int LARGEST_WEIGHT = INT16_MAX / 9;
 constexpr int LARGEST_SUM = 1 << 16;
 
 constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }

@@ -19,7 +19,7 @@ bool supported() { return true; }
 constexpr int QUARTERS = LANES / 4;
 constexpr int PIXELS = 4;
 constexpr int PAIR_PIXELS = 4;
-constexpr int TWOS = 5;
+constexpr int SQUARES = 5;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;

@@ -73,36 +73,40 @@ void check_weights(const QuantizedWeights& op, Shorts weight) {
     }
 }
 
-// What the columns of a kernel row multiply.
-void find_factors(const QuantizedWeights& op, const int16_t* row, int16_t* out) {
-    if (!op.by_twos()) {
-        std::copy_n(row, op.kernel, out);
-        return;
-    }
-    const int ends = row[0] + row[2];
-    out[0] = int16_t(2 * row[0]);
-    out[1] = int16_t(ends + row[1]);
-    out[2] = int16_t(ends - row[1]);
-    out[3] = int16_t(2 * row[2]);
+// Second factors, 4 of every 3 numbers, `step` apart.
+void find_factors(const int16_t* numbers, int step, int16_t* out) {
+    const int first = numbers[0], second = numbers[step], third = numbers[2 * step];
+    out[0] = int16_t(2 * first);
+    out[1] = int16_t(first + second + third);
+    out[2] = int16_t(first - second + third);
+    out[3] = int16_t(2 * third);
+}
+
+// kernel: (3, 3); out: (4, 4)
+void find_squares_factors(const int16_t* kernel, int16_t* out) {
+    int16_t columns[3][4], turned[4][4];
+    for (int y = 0; y < 3; ++y) find_factors(kernel + 3 * y, 1, columns[y]);
+    for (int x = 0; x < 4; ++x) find_factors(&columns[0][x], 4, turned[x]);
+    for (int i = 0; i < 16; ++i) out[i] = turned[i % 4][i / 4];
 }
 
 // weight: (out, in, kernel, kernel)
 Aligned<int16_t> pair_weights(const QuantizedWeights& op, Shorts weight) {
-    const int kernel = op.kernel, count = op.by_twos() ? 4 : kernel;
-    Aligned<int16_t> paired(size_t(groups_of(op.out)) * kernel * op.pairs() * count * LANES * 2);
+    const int kernel = op.kernel, taps = kernel * kernel;
+    const int count = op.by_squares() ? 16 : taps;
+    Aligned<int16_t> paired(size_t(groups_of(op.out)) * op.pairs() * count * LANES * 2);
     for (int o = 0; o < op.out; ++o) {
         for (int i = 0; i < op.in; ++i) {
-            for (int ky = 0; ky < kernel; ++ky) {
-                int16_t factors[MAX_KERNEL];
-                find_factors(
-                    op, weight.data + ((size_t(o) * op.in + i) * kernel + ky) * kernel, factors);
-                for (int j = 0; j < count; ++j) {
-                    const size_t group = o / LANES, pair = i / 2;
-                    const size_t row = op.by_twos()
-                        ? ((group * count + j) * kernel + ky) * op.pairs() + pair
-                        : ((group * kernel + ky) * op.pairs() + pair) * count + j;
-                    paired[(row * LANES + o % LANES) * 2 + i % 2] = factors[j];
-                }
+            const int16_t* const numbers = weight.data + (size_t(o) * op.in + i) * taps;
+            int16_t factors[16];
+            if (op.by_squares()) find_squares_factors(numbers, factors);
+            for (int j = 0; j < count; ++j) {
+                const size_t group = o / LANES, pair = i / 2;
+                const size_t row = op.by_squares()
+                    ? (group * count + j) * op.pairs() + pair
+                    : ((group * kernel + j / kernel) * op.pairs() + pair) * kernel + j % kernel;
+                paired[(row * LANES + o % LANES) * 2 + i % 2] =
+                    op.by_squares() ? factors[j] : numbers[j];
             }
         }
     }
@@ -205,12 +209,12 @@ int Network::quantized_convolution(
     check_size(levels.size, op.in, "levels have the wrong size");
     check_size(scale.size, op.out, "scale has the wrong size");
     check_size(bias.size, op.out, "bias has the wrong size");
-    const uint64_t columns = op.by_twos() ? 4 : kernel;
-    take(groups_of(op.out) * LANES * kernel * columns * 2 * op.pairs() * sizeof(int16_t), weights_);
+    const uint64_t count = op.by_squares() ? 16 : kernel * kernel;
+    take(groups_of(op.out) * LANES * count * 2 * op.pairs() * sizeof(int16_t), weights_);
     op.weight = pair_weights(op, weight);
     op.levels = pad(levels);
     op.scale = pad(scale);
-    for (float& factor : op.scale) factor *= op.by_twos() ? 0.5f : 1.0f;
+    for (float& factor : op.scale) factor *= op.by_squares() ? 0.25f : 1.0f;
     op.bias = pad(bias);
     Operation made =
         make(Kind::quantized_convolution, {reads_floats(input, kernel / 2)}, channels, x.factor);

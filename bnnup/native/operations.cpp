@@ -46,21 +46,24 @@ void convolve(const Job& job, int y) {
 }
 
 // Integers of the rows that are read take turns in scratch, where each row finds those of the
-// row before it.
-void convolve_integers(const Job& job, int y) {
+// rows before it.
+void convolve_integers(const Job& job, int y, int count) {
     const QuantizedWeights& quantized = job.operation.quantized;
-    const int kernel = quantized.kernel;
-    const size_t count = quantized_count(quantized, job.width());
+    const int half = quantized.kernel / 2, turns = quantized.rows_read();
+    const size_t size = quantized_count(quantized, job.width());
+    int16_t* const scratch = reinterpret_cast<int16_t*>(job.scratch);
     const int16_t* rows[MAX_KERNEL];
-    for (int i = 0; i < kernel; ++i) {
-        const int at = y + i - kernel / 2;
-        int16_t* const row =
-            reinterpret_cast<int16_t*>(job.scratch) + count * ((at + kernel) % kernel);
+    float* out[MAX_KERNEL];
+    for (int i = 0; i < count + 2 * half; ++i) {
+        const int at = y + i - half;
+        int16_t* const row = scratch + size * ((at + turns) % turns);
         rows[i] = row;
-        if (y != job.first && i + 1 != kernel) continue;
+        if (y != job.first && i < 2 * half) continue;
         job.kernel().quantize(quantized, job.row(job.input(), at), job.width(), row);
     }
-    job.kernel().quantized_convolution(quantized, rows, job.width(), job.out(y));
+    for (int i = 0; i < count; ++i) out[i] = job.out(y + i);
+    job.kernel().quantized_convolution(
+        quantized, rows, job.width(), count, scratch + size * turns, out);
 }
 
 void convolve_signs(const Job& job, int y) {
@@ -138,7 +141,13 @@ void attend(const Job& job, int y) {
     kernel.weigh(job.row(in, y), gate, count, job.out(y));
 }
 
-void compute(const Job& job, int y) {
+// Rows of what is read, of which results are made together.
+int rows_together(const Operation& operation) {
+    return operation.kind == Kind::quantized_convolution ? operation.quantized.rows_made() : 1;
+}
+
+// Results of `count` rows of what is read, one but for operations that make more together.
+void compute(const Job& job, int y, int count) {
     switch (job.operation.kind) {
         case Kind::input:
             std::memcpy(
@@ -148,7 +157,7 @@ void compute(const Job& job, int y) {
         case Kind::convolution:
             return convolve(job, y);
         case Kind::quantized_convolution:
-            return convolve_integers(job, y);
+            return convolve_integers(job, y, count);
         case Kind::binary_convolution:
             return convolve_signs(job, y);
         case Kind::add:
@@ -208,9 +217,11 @@ void compute_rows(const Passage& passage, int operation, Range rows, Range colum
     const Job job{
         passage, what,    passage.values[operation], {columns.begin * factor, columns.end * factor},
         step,    scratch, rows.begin * factor};
-    for (int row = rows.begin * factor; row < rows.end * factor; ++row) {
-        compute(job, row);
-        for (int i = row * step; i < (row + 1) * step; ++i) finish_row(job, i);
+    const int end = rows.end * factor;
+    for (int row = rows.begin * factor, next; row < end; row = next) {
+        next = std::min(row + rows_together(what), end);
+        compute(job, row, next - row);
+        for (int i = row * step; i < next * step; ++i) finish_row(job, i);
     }
 }
 

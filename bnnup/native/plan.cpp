@@ -133,8 +133,10 @@ size_t scratch_bytes(const Network& network, const Operation& operation, const V
     const size_t row = size_t(value.width) * value.channels * sizeof(float);
     switch (operation.kind) {
         case Kind::quantized_convolution:
-            return operation.quantized.kernel * sizeof(int16_t)
-                * quantized_count(operation.quantized, value.width);
+            return sizeof(int16_t)
+                * (operation.quantized.rows_read()
+                       * quantized_count(operation.quantized, value.width)
+                   + quantized_scratch(operation.quantized));
         case Kind::binary_convolution:
             return network.kernel().binary_scratch(operation.binary);
         case Kind::bicubic:

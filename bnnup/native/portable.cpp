@@ -21,7 +21,7 @@ struct Ints {
 using Mask = unsigned;
 constexpr int PIXELS = 4;
 constexpr int PAIR_PIXELS = 4;
-constexpr int TWOS = 4;
+constexpr int SQUARES = 4;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;

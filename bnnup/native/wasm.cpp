@@ -30,7 +30,7 @@ constexpr int WORDS = 4;
 constexpr int PIXELS = 4;
 // As many sums of pairs as the 16 registers of x86-64 hold beside the weights.
 constexpr int PAIR_PIXELS = 1;
-constexpr int TWOS = 2;
+constexpr int SQUARES = 2;
 constexpr int SPANS = 1;
 constexpr int DOTS = 1;
 constexpr int GROUPS = 1;

@@ -217,7 +217,8 @@ public:
         void* const all = mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (all == MAP_FAILED) throw std::bad_alloc();
         memory_ = static_cast<char*>(all);
-        if (mprotect(memory_ + page, bytes, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
+        if (bytes && mprotect(memory_ + page, bytes, PROT_READ | PROT_WRITE))
+            throw std::bad_alloc();
         data_ = reinterpret_cast<T*>(memory_ + page + (behind ? bytes - count * sizeof(T) : 0));
 #else
         (void)behind;
@@ -243,9 +244,10 @@ private:
 #endif
 };
 
-// A quantized convolution of a row, whose inputs are alike in no two channels.
+// A quantized convolution of a row, or of two with a kernel of 3, whose inputs are alike in no two
+// channels.
 struct Quantized {
-    int in, out, kernel, width;
+    int in, out, kernel, width, height;
     std::vector<int16_t> weight;
     std::vector<float> levels, scale, bias;
     std::vector<std::vector<float>> rows;  // all that it reads
@@ -258,6 +260,7 @@ struct Quantized {
           out(1 + random.below(70)),
           kernel(kernel),
           width(1 + random.below(40)),
+          height(kernel == 3 ? 1 + random.below(2) : 1),
           levels(random.numbers(in, random.below(2) ? 9000 : 1e-3f)),
           scale(random.numbers(out, 1e-7f)),
           bias(random.numbers(out)) {
@@ -266,12 +269,12 @@ struct Quantized {
         const float nan = std::numeric_limits<float>::quiet_NaN(), inf = HUGE_VALF;
         const float kinds[] = {1e30f, -1e30f, nan, inf, -inf, 0.0f, -0.0f, 1e-40f};
         const bool wild = random.below(2);
-        for (int ky = 0; ky < kernel; ++ky) {
+        for (int y = 0; y < height + 2 * half(); ++y) {
             rows.push_back(random.numbers(size_t(width + 2 * half()) * in));
             for (float& x : rows.back()) {
                 if (wild && random.below(4)) x = kinds[random.below(random.below(2) ? 2 : 8)];
             }
-            if (random.below(4) == 0) std::fill(rows[ky].begin(), rows[ky].end(), kinds[wild]);
+            if (random.below(4) == 0) std::fill(rows[y].begin(), rows[y].end(), kinds[wild]);
         }
     }
 
@@ -293,21 +296,21 @@ struct Quantized {
         }
     }
 
-    int64_t input(int ky, int x, int i) const {  // x: from column -half() on
-        const float number = rows[ky][size_t(x) * in + i] * levels[i];
+    int64_t input(int y, int x, int i) const {  // from row and column -half() on
+        const float number = rows[y][size_t(x) * in + i] * levels[i];
         if (!(number > -LARGEST_INPUT)) return -LARGEST_INPUT;
         return number < LARGEST_INPUT ? int64_t(std::nearbyint(number)) : LARGEST_INPUT;
     }
 
     std::vector<float> expected() const {
         std::vector<float> made;
-        for (int at = 0; at < width * out; ++at) {
-            const int x = at / out, o = at % out;
+        for (int at = 0; at < height * width * out; ++at) {
+            const int y = at / out / width, x = at / out % width, o = at % out;
             const int16_t* w = &weight[size_t(o) * in * kernel * kernel];
             int64_t sum = 0;
             for (int i = 0; i < in; ++i) {
                 for (int tap = 0; tap < kernel * kernel; ++tap, ++w) {
-                    if (*w) sum += *w * input(tap / kernel, x + tap % kernel, i);
+                    if (*w) sum += *w * input(y + tap / kernel, x + tap % kernel, i);
                 }
             }
             made.push_back(std::fma(float(sum), scale[o], bias[o]));
@@ -324,18 +327,22 @@ struct Quantized {
             span(bias));
         const QuantizedWeights& op = network.operations().back().quantized;
         std::deque<Fenced<int16_t>> integers;
-        const int16_t* places[MAX_KERNEL];
-        for (int ky = 0; ky < kernel; ++ky) {
-            const Fenced<float> row(rows[ky].size(), behind);
-            std::copy(rows[ky].begin(), rows[ky].end(), row.data());
+        std::vector<const int16_t*> places;
+        for (const std::vector<float>& numbers : rows) {
+            const Fenced<float> row(numbers.size(), behind);
+            std::copy(numbers.begin(), numbers.end(), row.data());
             int16_t* const place = integers.emplace_back(quantized_count(op, width), behind).data();
             network.kernel().quantize(op, row.data() + half() * in, width, place);
-            places[ky] = place;
+            places.push_back(place);
         }
-        const size_t size = size_t(width) * out;
-        const Fenced<float> made(size, behind);
-        network.kernel().quantized_convolution(op, places, width, made.data());
-        return {made.data(), made.data() + size};
+        const Fenced<int16_t> scratch(quantized_scratch(op), behind);
+        const Fenced<float> first(size_t(width) * out, behind), second(size_t(width) * out, behind);
+        float* const made[] = {first.data(), second.data()};
+        network.kernel().quantized_convolution(
+            op, places.data(), width, height, scratch.data(), made);
+        std::vector<float> all(made[0], made[0] + size_t(width) * out);
+        if (height == 2) all.insert(all.end(), made[1], made[1] + size_t(width) * out);
+        return all;
     }
 };
 
@@ -481,8 +488,8 @@ bool refuses_weights(const std::vector<int16_t>& weight) {
     for (const int16_t weight : {LARGEST_WEIGHT + 1, -LARGEST_WEIGHT - 1, 32767, -32768}) {
         expect(refuses_weights({weight}), "weights that are too large");
     }
-    std::vector<int16_t> most(9, LARGEST_WEIGHT);
-    most.back() = LARGEST_SUM - 8 * LARGEST_WEIGHT;
+    std::vector<int16_t> most(LARGEST_SUM / LARGEST_WEIGHT + 1, LARGEST_WEIGHT);
+    most.back() = LARGEST_SUM % LARGEST_WEIGHT;
     expect(!refuses_weights(most), "weights as large as they may be are refused");
     most.back() = -most.back() - 1;
     expect(refuses_weights(most), "weights that are too large together");
