@@ -32,7 +32,7 @@ from bnnup.train.loop import LOG, MODEL, Trainer
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
 from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings, size_of
-from bnnup.train.step import choose_precision
+from bnnup.train.step import Objective, choose_precision
 
 TINY = TrainingSettings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
 SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
@@ -163,6 +163,14 @@ def trained(settings: TrainingSettings, pictures: Path, run: Path, **options: fl
     trainer = Trainer(settings, [pictures], run)
     trainer.train(validate_every=4, **options)
     return trainer
+
+
+def test_the_loss_is_a_mean_over_all_pixels() -> None:
+    low, high = np.random.default_rng(0).normal(size=(2, 3, 1, 4, 5))
+    errors = {"l1": np.abs(low - high).mean(), "mse": np.square(low - high).mean()}
+    for loss, error in errors.items():
+        objective = Objective(torch.nn.Identity(), loss)
+        assert float(objective(torch.tensor(low), torch.tensor(high))) == pytest.approx(error)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -297,6 +305,8 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
         TrainingSettings(precision="fp8")
     with pytest.raises(TrainingError, match="adam or soap"):
         TrainingSettings(optimizer="sgd")
+    with pytest.raises(TrainingError, match="l1 or mse"):
+        TrainingSettings(loss="l2")
     with pytest.raises(TrainingError, match="held_out must be above 0"):
         TrainingSettings(held_out=0)
     with pytest.raises(TrainingError, match="warm_up"):

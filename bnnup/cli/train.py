@@ -65,6 +65,9 @@ def train(
     patch: Annotated[
         int, typer.Option(min=1, help="Side of a small patch in pixels.")
     ] = TrainingSettings.patch,
+    loss: Annotated[
+        str, typer.Option(help="l1, mean absolute error, or mse, mean square error.")
+    ] = TrainingSettings.loss,
     optimizer: Annotated[
         str, typer.Option(help="adam, or soap: slower steps that bring more.")
     ] = TrainingSettings.optimizer,
@@ -122,6 +125,7 @@ def train(
         minutes=minutes,
         batch=batch,
         patch=patch,
+        loss=loss,
         optimizer=optimizer,
         learning_rate=learning_rate,
         warm_up=warm_up,

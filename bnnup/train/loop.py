@@ -1,4 +1,4 @@
-"""The training loop: L1 on luma, checkpoints that continue exactly.
+"""The training loop: steps, validation, checkpoints that continue exactly.
 
 Everything random in a step is drawn from a generator seeded with the run's seed and
 the step's number, so a checkpoint needs no random state: whatever stops a run, its
@@ -99,7 +99,7 @@ class Trainer:
         # torch's stubs lack this overload, which its documentation names.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = choose_optimizer(settings.optimizer, network)
-        objective = Objective(self.network)
+        objective = Objective(self.network, settings.loss)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self._ways = self._ways_to_step(compile_step=compile_step)
         self._way, self._take_step = next(self._ways)

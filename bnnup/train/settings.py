@@ -8,6 +8,7 @@ from bnnup.model.zoo import NETWORKS
 
 PRECISIONS = ("auto", "bf16", "no")
 OPTIMIZERS = ("adam", "soap")
+LOSSES = ("l1", "mse")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
 VARIANTS = {"clean": 1, "real": 6, "film": 6, "screen": 1}
@@ -40,6 +41,7 @@ class TrainingSettings:
     minutes: float | None = None
     batch: int = 16  # patches, per device
     patch: int = 32  # low-resolution pixels, each way
+    loss: str = "l1"  # "l1", mean absolute error, or "mse", mean square error
     optimizer: str = "adam"
     learning_rate: float = 1.5e-3  # at its peak
     warm_up: float = 0.03  # share of the run with rising learning rate
@@ -62,7 +64,11 @@ class TrainingSettings:
                 raise TrainingError(
                     f"{name} is a share from 0 to below 1, not {getattr(self, name)}"
                 )
-        for name, values in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
+        for name, values in (
+            ("precision", PRECISIONS),
+            ("optimizer", OPTIMIZERS),
+            ("loss", LOSSES),
+        ):
             if (value := getattr(self, name)) not in values:
                 known = ", ".join(values[:-1]) + f" or {values[-1]}"
                 raise TrainingError(f"{name} is {known}, not {value!r}")

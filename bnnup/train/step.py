@@ -14,18 +14,19 @@ from bnnup.train.soap import Soap
 
 
 class Objective(nn.Module):
-    """What training minimises: mean absolute error of luma.
+    """What training minimises: the mean absolute error of luma, or the mean square error.
 
     A module around the network, so that precision and data parallelism wrap the
     training step alone; validation runs the bare network in float32.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, loss: str) -> None:
         super().__init__()
         self.network = network
+        self.loss = functional.l1_loss if loss == "l1" else functional.mse_loss
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        return functional.l1_loss(self.network(low), high)
+        return self.loss(self.network(low), high)
 
 
 class Captured:
