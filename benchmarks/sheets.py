@@ -1,9 +1,10 @@
-"""The sheets of docs/real.md: python -m benchmarks.sheets --data FOLDER
+"""The sheets of docs/real.md: python -m benchmarks.sheets --data FOLDER --scan PICTURE
 
 ``FOLDER`` holds the training pictures, in ``train`` and ``art``. The sheets show some that
 training holds out, chosen before anybody saw a result: damaged as people's pictures are,
 enlarged by the command line with the choice left to it, and put beside bicubic and the
-original by ``bnnup compare``. A chart of lines and letters is drawn on the spot.
+original by ``bnnup compare``. A chart of lines and letters is drawn on the spot. ``PICTURE`` is
+``prog/zanotti-78.jpg`` of the sources of Leptonica 1.82.0; without it, that sheet stays as it is.
 """
 
 import argparse
@@ -38,7 +39,7 @@ class Sheet:
     """A held-out picture, and what happens to it on its way."""
 
     name: str
-    source: str
+    source: str | Path  # in the folder, or anywhere
     quality: int | None = None  # of JPEG 4:2:0; None: PNG
     noise: float = 0.0  # standard deviation, in levels of 255
     light: float = 1.0  # share of it that there was
@@ -182,6 +183,7 @@ def draw_chart(work: Path) -> Pixels:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of train and art")
+    parser.add_argument("--scan", type=Path, help="a scan of print")
     parser.add_argument("--output", type=Path, default=Path("docs/real"))
     options = parser.parse_args()
     options.output.mkdir(exist_ok=True)
@@ -196,7 +198,8 @@ def main() -> None:
                 name, model, *(f"{n:.2f}" for n in both[:2]), *map("{:.4f}".format, both[2:])
             )
 
-        for sheet in SHEETS:
+        scans = [] if options.scan is None else [Sheet("scan", options.scan, quality=85)]
+        for sheet in (*SHEETS, *scans):
             keep(sheet.name, *still(sheet, options.data, work))
         keep("page", *page(work))
         keep("film", *film(options.data, work))
