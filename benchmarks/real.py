@@ -2,17 +2,19 @@
 
 ``FOLDER`` holds Set5, Set14, Classic5 and Art20, each with its originals in ``HR``. The
 small pictures are reduced by MATLAB's bicubic and then saved as JPEG 4:2:0 of some
-quality, or get Gaussian noise; PSNR is that of BT.601 luma, ``scale`` pixels shaved from
+quality, or get Gaussian noise; "auto" chooses for each by what its file says. PSNR is that of BT.601 luma, ``scale`` pixels shaved from
 each border. Nothing is ever trained, tuned or chosen by these pictures.
 """
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -23,23 +25,30 @@ from bnnup.model.zoo import entries_named
 from bnnup.pictures.read import read_picture
 from bnnup.pixels import bicubic, color
 from bnnup.pixels.bicubic import reduce
-from bnnup.train.degrade import add_noise, luma_of, through_jpeg
+from bnnup.train.degrade import add_noise, luma_of
 from bnnup.upscale.choice import AUTO
 
 Pixels = NDArray[np.uint8]
-Enlarge = Callable[[Pixels], Pixels]
+Damage = Callable[[Pixels], Image.Image]
+Enlarge = Callable[[Image.Image], Pixels]
 
 
-def with_noise(pixels: Pixels, sigma: float) -> Pixels:
-    return add_noise(pixels, sigma, np.random.default_rng(0), grey=False)
+def as_jpeg(pixels: Pixels, quality: int) -> Image.Image:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return Image.open(file)
 
 
-CASES: dict[str, Callable[[Pixels], Pixels]] = {
-    "clean": lambda pixels: pixels,
-    **{f"JPEG {q}": partial(through_jpeg, quality=q) for q in (95, 85, 70, 50, 30)},
+def with_noise(pixels: Pixels, sigma: float) -> Image.Image:
+    return Image.fromarray(add_noise(pixels, sigma, np.random.default_rng(0), grey=False))
+
+
+CASES: dict[str, Damage] = {
+    "clean": Image.fromarray,
+    **{f"JPEG {q}": partial(as_jpeg, quality=q) for q in (95, 85, 70, 50, 30)},
     **{f"noise {sigma}": partial(with_noise, sigma=sigma) for sigma in (5, 15)},
 }
-GREY = {f"JPEG {q}": partial(through_jpeg, quality=q) for q in (10, 20, 30, 40)}
+GREY = {f"JPEG {q}": partial(as_jpeg, quality=q) for q in (10, 20, 30, 40)}
 
 
 def originals(folder: Path, scale: int) -> list[Pixels]:
@@ -68,7 +77,7 @@ def scores(
     enlarge: Enlarge,
     pictures: Sequence[Pixels],
     scale: int,
-    cases: Mapping[str, Callable[[Pixels], Pixels]],
+    cases: Mapping[str, Damage],
     measure: Callable[[Pixels, Pixels, int], float] = luma_psnr,
 ) -> list[list[float]]:
     """For each case, the PSNR of each picture in dB."""
@@ -90,7 +99,7 @@ def table(
     models: dict[str, Enlarge],
     pictures: Sequence[Pixels],
     scale: int,
-    cases: Mapping[str, Callable[[Pixels], Pixels]],
+    cases: Mapping[str, Damage],
     measure: Callable[[Pixels, Pixels, int], float] = luma_psnr,
 ) -> None:
     result = Table("", *cases, title=title, box=None)
@@ -108,10 +117,10 @@ def table(
 def with_bicubic_chroma(enlarge: Enlarge, scale: int) -> Enlarge:
     """The same luma; chroma as bicubic alone has it."""
 
-    def enlarged(pixels: Pixels) -> Pixels:
-        colors = pixels.astype(np.float32) / np.float32(255)
+    def enlarged(picture: Image.Image) -> Pixels:
+        colors = np.asarray(picture).astype(np.float32) / np.float32(255)
         chroma = (bicubic.enlarge(plane, scale) for plane in color.split(colors)[1:])
-        luma = luma_of(enlarge(pixels))
+        luma = luma_of(enlarge(picture))
         return color.quantize(color.merge(luma, *chroma), np.dtype(np.uint8))
 
     return enlarged
@@ -120,15 +129,17 @@ def with_bicubic_chroma(enlarge: Enlarge, scale: int) -> Enlarge:
 def enlargers(names: Sequence[str], scale: int) -> dict[str, Enlarge]:
     """Bicubic and the models that there are at a scale."""
 
-    def by_bicubic(pixels: Pixels) -> Pixels:
-        return benchmark.enlarge_by_bicubic(pixels, scale)
+    def by_bicubic(picture: Image.Image) -> Pixels:
+        return benchmark.enlarge_by_bicubic(np.asarray(picture), scale)
+
+    def by(upscaler: Upscaler) -> Enlarge:
+        return lambda picture: np.asarray(upscaler(picture))
 
     found: dict[str, Enlarge] = {"bicubic": by_bicubic}
     for name in names:
         known = [entry.scale for entry in entries_named(name) if entry.bundled_path]
         if name == AUTO or Path(name).is_file() or scale in known:
-            upscaler: Upscaler = load(name, scale=scale)
-            found[Path(name).stem] = upscaler.enlarge
+            found[Path(name).stem] = by(load(name, scale=scale))
     return found
 
 
@@ -137,7 +148,7 @@ def main() -> None:
     parser.add_argument(
         "models",
         nargs="*",
-        default=["hybrid", "hybrid-large", "edsr-small-real", "hybrid-large-real"],
+        default=[AUTO, "hybrid", "hybrid-large", "edsr-small-real", "hybrid-large-real"],
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the benchmark sets")
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 4])

@@ -97,6 +97,12 @@ def test_texture_is_no_noise() -> None:
     assert estimate_noise(pixels) < SIGMA
 
 
+def test_a_small_picture_needs_little_without_texture() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    pixels[:12] = smooth()[:12, :64]
+    assert estimate_noise(pixels) < SIGMA
+
+
 def test_drawings_have_no_noise() -> None:
     page = np.full((300, 300, 3), 255, np.uint8)
     page[20:280:9, 20:280] = 0

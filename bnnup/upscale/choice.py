@@ -18,13 +18,14 @@ REAL = ("hybrid-large-real", "edsr-small-real")
 FILM = ("hybrid-large-film", *REAL)
 SCREEN = "edsr-small-screen"
 QUALITY = 93  # of JPEG, from which on the network for clean pictures is chosen
-SIGMA = 2.25  # noise in 8-bit levels, from which on the one for real pictures is chosen
+SIGMA = 2.0  # noise in 8-bit levels, from which on the one for real pictures is chosen
 
 DRAWN = 0.5  # share of steps out of flat areas, from which on the one for screenshots is chosen
 
 SIDE = 1024  # pixels in the middle of a picture that is looked at
-BLOCK = 16  # pixels each way over which noise is averaged
-QUIET = 10  # per cent of the blocks, the quietest ones, in which nothing but noise is seen
+BLOCK = 8  # pixels each way over which noise is averaged
+QUIET = 2  # per cent of the blocks, the quietest ones, in which nothing but noise is seen
+SHARE = 0.71  # of an even noise, that its quietest blocks have
 FLAT = 0.5  # share of blocks without any change from which on a picture was drawn
 STEP = 32  # levels between neighbours that make a step
 SLOPE = 16  # levels, at most, by which a reduction's pixels change just before a step
@@ -88,7 +89,7 @@ def estimate_noise(pixels: NDArray[Any]) -> float:
 
     Immerkær's mask (Computer Vision and Image Understanding, 1996) sees neither flat
     areas nor slopes. Its mean in small blocks is taken where it is least, so that texture
-    does not count. Blocks without any change tell nothing; where most are like that,
+    does not count, and put right by what even noise has there. Blocks without any change tell nothing; where most are like that,
     there is no noise.
     """
     levels = _middle(pixels)
@@ -102,7 +103,7 @@ def estimate_noise(pixels: NDArray[Any]) -> float:
     changing = blocks[blocks > 0]
     if len(changing) < FLAT * blocks.size:
         return 0.0
-    return float(np.percentile(changing, QUIET) * np.sqrt(np.pi / 2) / 6)
+    return float(np.percentile(changing, QUIET) * np.sqrt(np.pi / 2) / (6 * SHARE))
 
 
 def drawn_share(pixels: NDArray[Any]) -> float:

@@ -2,11 +2,12 @@
 // The same rule as bnnup.upscale.choice, so that the page decides as the command line does.
 
 const QUALITY = 93; // of JPEG, from which on a picture counts as clean
-const SIGMA = 2.25; // noise in 8-bit levels, from which on it counts as damaged
+const SIGMA = 2; // noise in 8-bit levels, from which on it counts as damaged
 const DRAWN = 0.5; // share of steps out of flat areas, from which on it counts as a screenshot
 const SIDE = 1024; // pixels in the middle of a picture that is looked at
-const BLOCK = 16; // pixels each way over which noise is averaged
-const QUIET = 0.1; // share of the blocks, the quietest ones, in which nothing but noise is seen
+const BLOCK = 8; // pixels each way over which noise is averaged
+const QUIET = 0.02; // share of the blocks, the quietest ones, in which nothing but noise is seen
+const SHARE = 0.71; // of an even noise, that its quietest blocks have
 const FLAT = 0.5; // share of blocks without any change from which on a picture was drawn
 const STEP = 32; // levels between neighbours that make a step
 const SLOPE = 16; // levels, at most, by which a reduction's pixels change just before a step
@@ -58,7 +59,7 @@ export function estimateNoise(picture) {
   }
   const changing = means.filter((mean) => mean > 0).sort((a, b) => a - b);
   if (!changing.length || changing.length < FLAT * means.length) return 0;
-  return (quantile(changing, QUIET) * Math.sqrt(Math.PI / 2)) / 6;
+  return (quantile(changing, QUIET) * Math.sqrt(Math.PI / 2)) / (6 * SHARE);
 }
 
 /** How much of { width, height, channels, samples } was drawn for its pixels, from 0 to 1. */
