@@ -2,8 +2,9 @@
 
 ``FOLDER`` holds Set5, Set14, Classic5 and Art20, each with its originals in ``HR``. The
 small pictures are reduced by MATLAB's bicubic and then saved as JPEG 4:2:0 of some
-quality, or get Gaussian noise; "auto" chooses for each by what its file says. PSNR is that of BT.601 luma, ``scale`` pixels shaved from
-each border. Nothing is ever trained, tuned or chosen by these pictures.
+quality, or get Gaussian noise; "auto" chooses for each by what its file says. PSNR is that
+of BT.601 luma, ``scale`` pixels shaved from each border. Nothing is ever trained, tuned or
+chosen by these pictures.
 """
 
 import argparse

@@ -89,8 +89,8 @@ def estimate_noise(pixels: NDArray[Any]) -> float:
 
     Immerkær's mask (Computer Vision and Image Understanding, 1996) sees neither flat
     areas nor slopes. Its mean in small blocks is taken where it is least, so that texture
-    does not count, and put right by what even noise has there. Blocks without any change tell nothing; where most are like that,
-    there is no noise.
+    does not count, and put right by what even noise has there. Blocks without any change
+    tell nothing; where most are like that, there is no noise.
     """
     levels = _middle(pixels)
     levels = color.luma(levels) if levels.shape[2] == 3 else levels[..., 0]
