@@ -114,7 +114,9 @@ def model_of(network: Program, random: np.random.Generator) -> Model:
                 bits = random.integers(0, 2, (*spec.shape[:-1], inputs[0].channels), np.uint8)
                 made: NDArray[Any] = np.packbits(bits, -1, bitorder="little")
             elif spec.dtype == "int16":
-                made = random.integers(-99, 100, spec.shape, np.int16)
+                room = program.QuantizedConvolution.LARGEST_SUM // int(np.prod(spec.shape[1:]))
+                largest = min(room, 99)
+                made = random.integers(-largest, largest + 1, spec.shape, np.int16)
             else:
                 made = random.standard_normal(spec.shape).astype(np.float32)
             tensors[f"{operation.name}.{part}"] = made
