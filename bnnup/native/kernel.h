@@ -43,7 +43,8 @@ struct QuantizedWeights {
 
     int pairs() const { return divide_up(in, 2); }  // of input channels; an odd last one has a 0
     bool by_squares() const { return kernel == 3; }
-    int rows_made() const { return by_squares() ? 2 : 1; }  // at a time
+    int factors() const { return by_squares() ? 16 : kernel * kernel; }  // of a pair, in `weight`
+    int rows_made() const { return by_squares() ? 2 : 1; }               // at a time
     int rows_read() const { return kernel + rows_made() - 1; }
 };
 

@@ -83,7 +83,7 @@ void find_factors(const int16_t* numbers, int step, int16_t* out) {
 }
 
 // kernel: (3, 3); out: (4, 4)
-void find_squares_factors(const int16_t* kernel, int16_t* out) {
+void find_square_factors(const int16_t* kernel, int16_t* out) {
     int16_t columns[3][4], turned[4][4];
     for (int y = 0; y < 3; ++y) find_factors(kernel + 3 * y, 1, columns[y]);
     for (int x = 0; x < 4; ++x) find_factors(&columns[0][x], 4, turned[x]);
@@ -92,21 +92,20 @@ void find_squares_factors(const int16_t* kernel, int16_t* out) {
 
 // weight: (out, in, kernel, kernel)
 Aligned<int16_t> pair_weights(const QuantizedWeights& op, Shorts weight) {
-    const int kernel = op.kernel, taps = kernel * kernel;
-    const int count = op.by_squares() ? 16 : taps;
+    const int kernel = op.kernel, taps = kernel * kernel, count = op.factors();
     Aligned<int16_t> paired(size_t(groups_of(op.out)) * op.pairs() * count * LANES * 2);
     for (int o = 0; o < op.out; ++o) {
         for (int i = 0; i < op.in; ++i) {
             const int16_t* const numbers = weight.data + (size_t(o) * op.in + i) * taps;
-            int16_t factors[16];
-            if (op.by_squares()) find_squares_factors(numbers, factors);
+            int16_t square[16];
+            if (op.by_squares()) find_square_factors(numbers, square);
+            const int16_t* const factors = op.by_squares() ? square : numbers;
             for (int j = 0; j < count; ++j) {
                 const size_t group = o / LANES, pair = i / 2;
                 const size_t row = op.by_squares()
                     ? (group * count + j) * op.pairs() + pair
                     : ((group * kernel + j / kernel) * op.pairs() + pair) * kernel + j % kernel;
-                paired[(row * LANES + o % LANES) * 2 + i % 2] =
-                    op.by_squares() ? factors[j] : numbers[j];
+                paired[(row * LANES + o % LANES) * 2 + i % 2] = factors[j];
             }
         }
     }
@@ -209,8 +208,8 @@ int Network::quantized_convolution(
     check_size(levels.size, op.in, "levels have the wrong size");
     check_size(scale.size, op.out, "scale has the wrong size");
     check_size(bias.size, op.out, "bias has the wrong size");
-    const uint64_t count = op.by_squares() ? 16 : kernel * kernel;
-    take(groups_of(op.out) * LANES * count * 2 * op.pairs() * sizeof(int16_t), weights_);
+    const uint64_t lanes = uint64_t(groups_of(op.out)) * LANES;
+    take(lanes * op.factors() * 2 * op.pairs() * sizeof(int16_t), weights_);
     op.weight = pair_weights(op, weight);
     op.levels = pad(levels);
     op.scale = pad(scale);
