@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from training import TINY, trained, write_pictures
 from typer.testing import CliRunner
 
 from bnnup.backends.torch import TorchBackend
@@ -22,32 +22,20 @@ from bnnup.errors import TrainingError
 from bnnup.measure import metrics
 from bnnup.model.file import load_model
 from bnnup.model.zoo import Network
-from bnnup.nn import Hybrid
 from bnnup.pixels import bicubic
 from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
 from bnnup.train.degrade import CASES
-from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
-from bnnup.train.latent import read_latent, save_latent
+from bnnup.train.initial import CHECKPOINT, read_checkpoint
 from bnnup.train.loop import LOG, MODEL, Trainer
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
-from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings, size_of
+from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings
 from bnnup.train.step import Objective, choose_precision
-
-TINY = TrainingSettings(blocks=1, channels=8, steps=12, batch=2, patch=8, held_out=1, warm_up=0.2)
-SIZES = [(40, 56), (48, 36), (64, 64), (37, 41)]
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Smooth random pictures, so that there is something to learn."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for i, (height, width) in enumerate(SIZES):
-        noise = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
-        noise.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    (folder / "notes.txt").write_text("not a picture")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def test_held_out_pictures_are_spread_and_disjoint(pictures: Path) -> None:
@@ -159,12 +147,6 @@ def test_schedule_by_minutes_ignores_steps() -> None:
     assert settings.progress(500, 60) == 0.5
 
 
-def trained(settings: TrainingSettings, pictures: Path, run: Path, **options: float) -> Trainer:
-    trainer = Trainer(settings, [pictures], run)
-    trainer.train(validate_every=4, **options)
-    return trainer
-
-
 def test_the_loss_is_a_mean_over_all_pixels() -> None:
     low, high = np.random.default_rng(0).normal(size=(2, 3, 1, 4, 5))
     errors = {"l1": np.abs(low - high).mean(), "mse": np.square(low - high).mean()}
@@ -266,16 +248,6 @@ def test_a_run_that_diverges_at_every_rate_names_the_remedy(pictures: Path, tmp_
         trainer.train(validate_every=4)
     assert read_checkpoint(run / CHECKPOINT)["step"] == 0
     assert not (run / MODEL).exists()
-
-
-def test_x3_starts_from_the_x2_body(pictures: Path, tmp_path: Path) -> None:
-    body = trained(TINY, pictures, tmp_path / "x2").network.state_dict()
-    settings = replace(TINY, scale=3)
-    network = Trainer(settings, [pictures], tmp_path / "x3", initial=tmp_path / "x2").network
-    for name, tensor in network.state_dict().items():
-        if not name.startswith("tail"):
-            assert torch.equal(tensor, body[name]), name
-    assert network.tail.convolution.weight.shape[0] == 9
 
 
 def test_a_run_folder_is_not_reused_with_other_settings(pictures: Path, tmp_path: Path) -> None:
@@ -392,61 +364,6 @@ def test_a_share_of_the_patches_is_clean(pictures: Path) -> None:
     assert torch.equal(high, clean_high), "the same places, damaged or not"
     share = (low == clean_low).all((1, 2, 3)).float().mean().item()
     assert share == pytest.approx(CLEAN, abs=0.05)
-
-
-@pytest.mark.parametrize("architecture", ["edsr", "hybrid"])
-def test_starting_from_a_model_file_computes_the_same(
-    architecture: str, pictures: Path, tmp_path: Path
-) -> None:
-    """From signs alone: up to the rounding of what batch norm folds away."""
-    settings = replace(TINY, architecture=architecture)
-    trained(settings, pictures, tmp_path / "first")
-    model = load_model(tmp_path / "first" / MODEL)
-    start = tmp_path / "first" / MODEL
-    trainer = Trainer(settings, [pictures], tmp_path / "second", initial=start)
-    network = trainer.network.eval()
-    luma = np.random.default_rng(0).random((20, 24), np.float32)
-    ours = network(torch.from_numpy(luma)[None, None])[0, 0].detach().numpy()
-    np.testing.assert_allclose(ours, TorchBackend(model).run(luma), atol=1e-4)
-    with pytest.raises(TrainingError, match="another architecture, size or scale"):
-        Trainer(replace(settings, channels=16), [pictures], tmp_path / "third", initial=start)
-
-
-def test_a_deeper_network_begins_as_the_shallower_one(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    shallow, deep = Hybrid(2, blocks=3, channels=8), Hybrid(2, blocks=5, channels=8)
-    for parameter in shallow.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    kept = tmp_path / "latent.safetensors"
-    save_latent(shallow, kept)
-    shallow.load_state_dict(read_latent(kept), strict=False)  # in half precision
-    start_from(deep, kept, lambda: torch.empty(0))
-    luma = torch.rand(1, 1, 12, 12, dtype=torch.float64)
-    with torch.no_grad():
-        expected = shallow.double().eval()(luma)
-        result = deep.double().eval()(luma)
-        base = shallow.bicubic(luma)
-    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
-    assert (expected - base).abs().max() > 0.1, "the network adds something to bicubic"
-
-
-def test_latent_weights_keep_every_sign(pictures: Path, tmp_path: Path) -> None:
-    trainer = trained(TINY, pictures, tmp_path)
-    weight = trainer.network.body[0].weight
-    with torch.no_grad():
-        weight[0, 0, 0] = -1e-12  # less than float16 can hold
-    save_latent(trainer.network, tmp_path / "latent.safetensors")
-    read = read_latent(tmp_path / "latent.safetensors")
-    for name, tensor in trainer.network.state_dict().items():
-        if tensor.is_floating_point():
-            torch.testing.assert_close(read[name], tensor, rtol=1e-3, atol=1e-4)
-    assert torch.equal(read["body.0.weight"] >= 0, weight >= 0)
-
-
-def test_the_architecture_gives_the_size() -> None:
-    assert size_of("rcan") == {"blocks": 5, "channels": 64}  # the paper's
-    assert size_of("rcan-hybrid") == {"blocks": 3, "channels": 16}
-    assert size_of("rcan", channels=32) == {"blocks": 5, "channels": 32}
 
 
 def test_a_step_that_cannot_be_compiled_runs_as_it_is(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bnnup.cli.options import Scale
-from bnnup.train.settings import TrainingSettings, size_of
+from bnnup.train.settings import TrainingSettings, complete
 
 Pictures = Annotated[
     list[Path],
@@ -30,24 +30,33 @@ def train(
     ],
     scale: Scale = 2,
     architecture: Annotated[
-        str, typer.Option(help="The backbone, such as edsr or rcan.")
-    ] = TrainingSettings.architecture,
+        str | None,
+        typer.Option(
+            help="The backbone, such as edsr or rcan; by default, that of --from, or "
+            f"{TrainingSettings.architecture}."
+        ),
+    ] = None,
     blocks: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of blocks; by default, the architecture's own."),
+        typer.Option(
+            min=1, help="Number of blocks; by default, that of --from, or the architecture's own."
+        ),
     ] = None,
     channels: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of channels; by default, the architecture's own."),
+        typer.Option(
+            min=1, help="Number of channels; by default, that of --from, or the architecture's own."
+        ),
     ] = None,
     trained_for: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--for",
             help="What to train for: clean reductions, real (damaged) pictures, film (compressed "
-            "ones), or screen, which is drawn at several sizes.",
+            "ones), or screen, which is drawn at several sizes; by default, what --from was "
+            f"trained for, or {TrainingSettings.trained_for}.",
         ),
-    ] = TrainingSettings.trained_for,
+    ] = None,
     steps: Annotated[
         int, typer.Option(min=1, help="Length of the schedule in steps.")
     ] = TrainingSettings.steps,
@@ -78,8 +87,14 @@ def train(
         float, typer.Option(min=0, max=1, help="Share of the run in which the learning rate rises.")
     ] = TrainingSettings.warm_up,
     real_weights: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the run before weights turn binary.")
-    ] = TrainingSettings.real_weights,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the run before weights turn binary; by default, 0 with --from, or "
+            f"{TrainingSettings.real_weights}.",
+        ),
+    ] = None,
     held_out: Annotated[
         int,
         typer.Option(min=1, help="Pictures of each folder kept for validation, at most an eighth."),
@@ -108,19 +123,22 @@ def train(
 ) -> None:
     """Train a network on folders of pictures, or continue a run.
 
-    --from edsr fine-tunes the bundled network on your pictures.
+    --from hybrid-large fine-tunes the bundled network on your pictures.
     """
     from bnnup.errors import TrainingError, how_to_install
 
     try:
-        from bnnup.train.initial import find_initial
+        from bnnup.train.initial import describe_initial, find_initial
         from bnnup.train.loop import Trainer
     except ModuleNotFoundError as error:
         raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
+    start = None if initial is None else find_initial(initial, scale)
+    began = {} if initial is None else describe_initial(initial, scale)
+    if real_weights is None:
+        real_weights = TrainingSettings.real_weights if initial is None else 0.0
     settings = TrainingSettings(
-        architecture=architecture,
+        **complete(began, architecture, blocks, channels, trained_for),
         scale=scale,
-        **size_of(architecture, blocks, channels),
         steps=steps,
         minutes=minutes,
         batch=batch,
@@ -133,10 +151,8 @@ def train(
         held_out=held_out,
         precision=precision,
         seed=seed,
-        trained_for=trained_for,
         frozen_statistics=frozen_statistics,
     )
-    start = None if initial is None else find_initial(initial, scale)
     trainer = Trainer(
         settings, pictures, run, initial=start, compile_step=compile_step, report=typer.echo
     )

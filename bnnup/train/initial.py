@@ -15,6 +15,8 @@ from bnnup.nn import Hybrid
 from bnnup.train.latent import read_latent, restore
 
 CHECKPOINT = "checkpoint.pt"  # in a run's folder
+# Of a run's settings, what it shares with one that starts from it.
+NAMES, SIZES = ("architecture", "trained_for"), ("blocks", "channels")
 
 
 def find_initial(name: str, scale: int) -> Path:
@@ -28,6 +30,33 @@ def find_initial(name: str, scale: int) -> Path:
     return find_model(name, scale)
 
 
+def describe_initial(name: str, scale: int) -> dict[str, Any]:
+    """Architecture, blocks, channels and ``trained_for`` of what a run starts from.
+
+    What that does not say is missing: latent weights say nothing.
+    """
+    path = Path(name) if Path(name).exists() else find_model(name, scale)
+    if path.suffix != ".safetensors":
+        settings = read_checkpoint(_checkpoint(path))["settings"]
+        return {key: settings[key] for key in (*NAMES, *SIZES) if key in settings}
+    try:
+        model = load_model(path)
+    except WeightsError:
+        return {}
+    settings = model.about.get("training")
+    if not isinstance(settings, dict):
+        return {}
+    # Whoever wrote the file may claim anything: no network is larger than its program.
+    widest = max(value.channels for value in model.program.values.values())
+    most = {"blocks": len(model.program.operations), "channels": widest}
+    return {
+        key: value
+        for key, value in settings.items()
+        if (key in NAMES and isinstance(value, str))
+        or (key in most and type(value) is int and 0 < value <= most[key])
+    }
+
+
 def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) -> None:
     """Takes over a run, a checkpoint, latent weights or a model file.
 
@@ -35,7 +64,7 @@ def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) ->
     for a deeper ``Hybrid``. A model file must be of the same network; ``luma`` gives
     patches that its statistics are measured on.
     """
-    path = initial / CHECKPOINT if initial.is_dir() else initial
+    path = _checkpoint(initial)
     if path.suffix == ".safetensors":
         try:
             model = load_model(path)
@@ -55,6 +84,10 @@ def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) ->
     network.load_state_dict(fitting, strict=False)
 
 
+def _checkpoint(path: Path) -> Path:
+    return path / CHECKPOINT if path.is_dir() else path
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's state; TrainingError when the file is none."""
     try:
@@ -63,4 +96,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise TrainingError(
             f"{path} is not a readable checkpoint; name another run folder"
         ) from error
+    if not isinstance(state, dict) or not {"settings", "network"} <= state.keys():
+        raise TrainingError(f"{path} is not a checkpoint of bnnup train; name another file")
     return state

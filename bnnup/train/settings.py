@@ -1,7 +1,9 @@
 """What defines a training run, and how it changes in its course."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Any
 
 from bnnup.errors import TrainingError
 from bnnup.model.zoo import NETWORKS
@@ -24,6 +26,26 @@ def size_of(
     first = next((n for n in NETWORKS if n.architecture == architecture), NETWORKS[0])
     own = SIZES.get(architecture, (first.blocks, first.channels))
     return {"blocks": blocks or own[0], "channels": channels or own[1]}
+
+
+def complete(
+    began: Mapping[str, Any],
+    architecture: str | None = None,
+    blocks: int | None = None,
+    channels: int | None = None,
+    trained_for: str | None = None,
+) -> dict[str, Any]:
+    """Which network to train, and for what, where some of that is left open.
+
+    Then it is as in ``began``, the settings of what the run starts from; where these do not
+    say, or another architecture is wanted, blocks and channels are that architecture's own.
+    """
+    architecture = architecture or began.get("architecture", TrainingSettings.architecture)
+    if began.get("architecture") == architecture:
+        blocks, channels = blocks or began.get("blocks"), channels or began.get("channels")
+    trained_for = trained_for or began.get("trained_for", TrainingSettings.trained_for)
+    size = size_of(architecture, blocks, channels)
+    return {"architecture": architecture, **size, "trained_for": trained_for}
 
 
 @dataclass(frozen=True)
