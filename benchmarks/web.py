@@ -49,7 +49,7 @@ ONE = """async ({ engine, network, scale, side }) => {
   const key = `${engine}${network}${scale}`;
   window.made[key] ??= new Engine(
     await WebAssembly.compile(await read(`${engine}.wasm.gz`)),
-    readModel(await read(`${network}-x${scale}.safetensors.gz`)),
+    readModel(await read(`${network}-x${scale}.model.gz`)),
   );
   const began = performance.now();
   window.made[key].enlarge(window.picture.samples, side.height, side.width, 3);
@@ -153,7 +153,7 @@ def contestants(
 ) -> dict[str, Timed]:
     made: dict[str, Timed] = {}
     side = {"height": picture.shape[0], "width": picture.shape[1]}
-    for model in ("edsr-small", "edsr"):
+    for model in ("hybrid", "hybrid-large"):
         given = {"network": model, "scale": scale, "side": side}
         for kernel in kernels():
             if kernel != "amx" and not (few and kernel == "portable"):
@@ -214,7 +214,7 @@ def main() -> None:
         new = context.new_page()
         new.goto(address)
         run(
-            {"the page's first result, edsr-small ×2": partial(first_result, new)},
+            {"the page's first result, hybrid ×2": partial(first_result, new)},
             arguments.repeats,
         )
         new.close()

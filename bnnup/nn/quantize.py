@@ -18,6 +18,9 @@ from bnnup.model.program import Convolution, Operation, Program, QuantizedConvol
 
 LEAST = 16  # channels, read and made: fewer leave the engine's vectors idle
 ROOM = 1.25  # times the largest input that was seen; beyond, inputs are clamped
+# A step of weights, of the finest that the engine has room for: files pack smaller, and no
+# picture shows it.
+STEP = 2
 SIDE = 96  # pixels of each part of the picture of extremes
 
 Tensors = dict[str, NDArray[Any]]
@@ -66,11 +69,11 @@ def _round(weight: NDArray[np.float32], peaks: NDArray[np.float32]) -> Tensors:
     magnitudes = np.abs(exact)
     # Rounding adds up to a half to each.
     room = QuantizedConvolution.LARGEST_SUM - magnitudes[0].size / 2
-    scale = np.maximum(
+    finest = np.maximum(
         magnitudes.sum((1, 2, 3)) / room,
         magnitudes.max((1, 2, 3)) / QuantizedConvolution.LARGEST_WEIGHT,
     )
-    scale = np.maximum(scale, np.finfo(np.float32).tiny)
+    scale = np.maximum(STEP * finest, np.finfo(np.float32).tiny)
     return {
         "weight": np.rint(exact / scale[:, None, None, None]).astype(np.int16),
         "levels": levels.astype(np.float32),

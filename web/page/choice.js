@@ -15,9 +15,10 @@ const STEPS = 64; // fewer tell nothing
 const [KR, KB] = [0.299, 0.114]; // shares of red and blue in luma
 const SPAN = BLOCK + 2; // rows or columns that a block of second differences looks at
 
+const REAL = { "hybrid": "edsr-small-real", "hybrid-large": "hybrid-large-real" };
 const NETWORKS = {
   clean: (wanted) => wanted,
-  real: (wanted) => `${wanted}-real`,
+  real: (wanted) => REAL[wanted],
   screen: () => "edsr-small-screen",
 };
 

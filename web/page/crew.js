@@ -39,7 +39,7 @@ const compile = async (response) => WebAssembly.compile(await unpack(response));
 export function prepare(network, scale, fast = false) {
   return Promise.all([
     fetchOnce(engineFile(fast), compile),
-    fetchOnce(`${network}-x${scale}.safetensors.gz`, unpack),
+    fetchOnce(`${network}-x${scale}.model.gz`, unpack),
   ]);
 }
 

@@ -1,4 +1,5 @@
-// Model files: a program and its tensors in one .safetensors, as bnnup.model.file describes them.
+// Model files: a program and its tensors in one .safetensors, as bnnup.model.file describes them,
+// but with every fourth byte of the tensors together, as web/build.py writes them.
 
 const TAPS = 5; // an enlarged pixel reads input pixels −2 … +2 around its own
 
@@ -29,13 +30,24 @@ export function readModel(bytes) {
   const { format, format_version: version, program, about } = header.__metadata__ ?? {};
   if (format !== "bnnup" || version !== "1") throw new Error("not a model that this page reads");
   const { scale, operations } = JSON.parse(program);
+  const tensors = inOrder(new Uint8Array(bytes, 8 + length));
   const tensor = (name) => {
     if (!header[name]) return new Uint8Array(0);
     const [begin, end] = header[name].data_offsets;
-    return new Uint8Array(bytes, 8 + length + begin, end - begin);
+    return tensors.subarray(begin, end);
   };
   const damaged = JSON.parse(about ?? "{}").trained_for === "real";
   return { scale, operations, tensor, halo: haloOf(operations), damaged };
+}
+
+/** Bytes of which every fourth lie together, as they were before. */
+function inOrder(bytes) {
+  const result = new Uint8Array(bytes.length);
+  let from = 0;
+  for (let place = 0; place < 4; place++) {
+    for (let to = place; to < bytes.length; to += 4) result[to] = bytes[from++];
+  }
+  return result;
 }
 
 /** Input pixels around a tile, each way, that its result depends on. */
