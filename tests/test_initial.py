@@ -148,3 +148,12 @@ def test_other_checkpoints_are_refused(pictures: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, "--from", str(tmp_path / "theirs.pt")])
     assert isinstance(result.exception, TrainingError)
     assert "theirs.pt is not a checkpoint of bnnup train" in str(result.exception)
+
+
+def test_latent_weights_of_another_size_are_refused(pictures: Path, tmp_path: Path) -> None:
+    save_latent(Hybrid(2, blocks=2, channels=8), tmp_path / "latent.safetensors")
+    wide = replace(TINY, channels=16)
+    for settings in (wide, replace(wide, architecture="hybrid")):
+        with pytest.raises(TrainingError, match=r"is of another network.*choose its --archi"):
+            Trainer(settings, [pictures], tmp_path / "run", initial=tmp_path / "latent.safetensors")
+        assert not (tmp_path / "run").exists()

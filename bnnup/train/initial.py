@@ -62,7 +62,8 @@ def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) ->
 
     Of the first three every tensor that fits is taken: a ×2 body for ×3 and ×4, fewer pairs
     for a deeper ``Hybrid``. A model file must be of the same network; ``luma`` gives
-    patches that its statistics are measured on.
+    patches that its statistics are measured on. Raises TrainingError where less than half
+    of the network fits.
     """
     path = _checkpoint(initial)
     if path.suffix == ".safetensors":
@@ -79,8 +80,11 @@ def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) ->
         theirs = network.deepen(theirs)
     mine = network.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
-    if not fitting:
-        raise TrainingError(f"nothing in {path} fits this network")
+    if 2 * len(fitting) < len(mine):
+        raise TrainingError(
+            f"{path} is of another network, with {len(fitting)} of the {len(mine)} tensors of this "
+            "one; choose its --architecture, --blocks and --channels"
+        )
     network.load_state_dict(fitting, strict=False)
 
 
