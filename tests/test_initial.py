@@ -100,19 +100,21 @@ def test_what_is_left_open_is_as_in_what_the_run_starts_from() -> None:
         "blocks": 5,
         "trained_for": "film",
     }
-    edsr = {"architecture": "edsr", "blocks": 16, "channels": 64, "trained_for": "clean"}
-    assert complete({}) == edsr
-    assert complete(hybrid, "edsr") == {**edsr, "trained_for": "real"}
+    size = {"blocks": 16, "channels": 64}
+    assert complete({}) == {"architecture": "edsr", **size}
+    other = {"architecture": "edsr", **size, "trained_for": "real"}
+    assert complete(hybrid, architecture="edsr") == other
 
 
 def test_fine_tuning_takes_the_size_of_a_known_network(pictures: Path, tmp_path: Path) -> None:
     command = ["train", str(pictures), "-o", str(tmp_path / "run"), "--from", "hybrid"]
     command += ["-s", "3", "--steps", "1", "--batch", "1", "--patch", "8"]
-    result = CliRunner().invoke(app, [*command, "--learning-rate", "1e-9"])
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     tuned, bundled = load_model(tmp_path / "run" / MODEL), load_model(find_model("hybrid", 3))
     assert tuned.program == bundled.program
-    assert tuned.about["training"]["real_weights"] == 0
+    settings = tuned.about["training"]
+    assert (settings["real_weights"], settings["learning_rate"]) == (0, 6e-4)
     luma = np.random.default_rng(0).random((20, 24), np.float32)
     ours, theirs = (TorchBackend(model).run(luma) for model in (tuned, bundled))
     np.testing.assert_allclose(ours, theirs, atol=0.02)

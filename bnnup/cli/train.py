@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bnnup.cli.options import Scale
-from bnnup.train.settings import TrainingSettings, complete
+from bnnup.train.settings import CONTINUED, TrainingSettings, complete
 
 Pictures = Annotated[
     list[Path],
@@ -81,8 +81,12 @@ def train(
         str, typer.Option(help="adam, or soap: slower steps that bring more.")
     ] = TrainingSettings.optimizer,
     learning_rate: Annotated[
-        float, typer.Option(help="Learning rate at its peak.")
-    ] = TrainingSettings.learning_rate,
+        float | None,
+        typer.Option(
+            help="Learning rate at its peak; by default, "
+            f"{CONTINUED['learning_rate']} with --from, or {TrainingSettings.learning_rate}."
+        ),
+    ] = None,
     warm_up: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the run in which the learning rate rises.")
     ] = TrainingSettings.warm_up,
@@ -91,8 +95,8 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Share of the run before weights turn binary; by default, 0 with --from, or "
-            f"{TrainingSettings.real_weights}.",
+            help="Share of the run before weights turn binary; by default, "
+            f"{CONTINUED['real_weights']} with --from, or {TrainingSettings.real_weights}.",
         ),
     ] = None,
     held_out: Annotated[
@@ -133,11 +137,18 @@ def train(
     except ModuleNotFoundError as error:
         raise TrainingError(f"{error}; training needs {how_to_install('train')}") from error
     start = None if initial is None else find_initial(initial, scale)
-    began = {} if initial is None else describe_initial(initial, scale)
-    if real_weights is None:
-        real_weights = TrainingSettings.real_weights if initial is None else 0.0
+    began = {} if initial is None else CONTINUED | describe_initial(initial, scale)
+    chosen = complete(
+        began,
+        architecture=architecture,
+        blocks=blocks,
+        channels=channels,
+        trained_for=trained_for,
+        learning_rate=learning_rate,
+        real_weights=real_weights,
+    )
     settings = TrainingSettings(
-        **complete(began, architecture, blocks, channels, trained_for),
+        **chosen,
         scale=scale,
         steps=steps,
         minutes=minutes,
@@ -145,9 +156,7 @@ def train(
         patch=patch,
         loss=loss,
         optimizer=optimizer,
-        learning_rate=learning_rate,
         warm_up=warm_up,
-        real_weights=real_weights,
         held_out=held_out,
         precision=precision,
         seed=seed,

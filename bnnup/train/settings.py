@@ -18,6 +18,9 @@ VARIANTS = {"clean": 1, "real": 6, "film": 6, "screen": 1}
 # RCAN's and RDN's blocks, of which these have a quarter and a half.
 SIZES = {"srresnet": (16, 64), "rcan": (5, 64), "rdn": (8, 64)}
 
+# What a run does by default that starts from weights, lest it undo them.
+CONTINUED = {"learning_rate": 6e-4, "real_weights": 0.0}
+
 
 def size_of(
     architecture: str, blocks: int | None = None, channels: int | None = None
@@ -28,24 +31,18 @@ def size_of(
     return {"blocks": blocks or own[0], "channels": channels or own[1]}
 
 
-def complete(
-    began: Mapping[str, Any],
-    architecture: str | None = None,
-    blocks: int | None = None,
-    channels: int | None = None,
-    trained_for: str | None = None,
-) -> dict[str, Any]:
-    """Which network to train, and for what, where some of that is left open.
+def complete(began: Mapping[str, Any], **chosen: Any) -> dict[str, Any]:
+    """The settings that are chosen; those that are left open, as None, are as in ``began``.
 
-    Then it is as in ``began``, the settings of what the run starts from; where these do not
-    say, or another architecture is wanted, blocks and channels are that architecture's own.
+    Blocks and channels count only with the architecture that they belong to: another one has
+    its own.
     """
-    architecture = architecture or began.get("architecture", TrainingSettings.architecture)
-    if began.get("architecture") == architecture:
-        blocks, channels = blocks or began.get("blocks"), channels or began.get("channels")
-    trained_for = trained_for or began.get("trained_for", TrainingSettings.trained_for)
-    size = size_of(architecture, blocks, channels)
-    return {"architecture": architecture, **size, "trained_for": trained_for}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    settings = {"architecture": TrainingSettings.architecture, **began, **chosen}
+    same = settings["architecture"] == began.get("architecture")
+    size = settings if same else chosen
+    own = size_of(settings["architecture"], size.get("blocks"), size.get("channels"))
+    return settings | own
 
 
 @dataclass(frozen=True)
