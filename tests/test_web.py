@@ -471,6 +471,21 @@ def test_offline(browser: Any, address: str, tmp_path: Path, upscaler: Upscaler)
     np.testing.assert_array_equal(enlarged, upscaler.enlarge(read_picture(source).pixels))
 
 
+@pytest.mark.parametrize("width", [320, 400, 760, 1200])
+def test_everything_to_choose_is_in_sight(width: int, page: Page, tmp_path: Path) -> None:
+    page.tab.set_viewport_size({"width": width, "height": 800})
+    page.choose(make_png("RGB", tmp_path / "small.png"))
+    page.wait()
+    boxes = [
+        label.bounding_box() for label in page.tab.query_selector_all("#settings .choice label")
+    ]
+    assert len(boxes) == 12
+    sides = [(box["x"], box["x"] + box["width"]) for box in boxes]
+    assert all(0 <= left < right <= width for left, right in sides)
+    cut = "(e) => [...e.querySelectorAll('.choice')].some((c) => c.scrollWidth > c.clientWidth)"
+    assert not page.tab.eval_on_selector("aside", cut)
+
+
 def test_page_is_light(site: Path) -> None:
     """All that two networks at ×2 and ×4 need, as it lies there."""
     engine = site / "engine.wasm.gz"
