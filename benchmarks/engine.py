@@ -24,10 +24,18 @@ from numpy.typing import NDArray
 from benchmarks.peers import BLOCKS, CHANNELS, PEERS, SCALE, Call, available
 from bnnup import _native
 from bnnup.backends.engine import Engine, kernels
-from bnnup.model import program
 from bnnup.model.cost import count
 from bnnup.model.file import Model, load_model
 from bnnup.model.find import find_model
+from bnnup.model.operations import (
+    Add,
+    Bicubic,
+    BinaryConvolution,
+    Convolution,
+    Operation,
+    PixelShuffle,
+)
+from bnnup.model.program import INPUT, Program
 from bnnup.nn.quantize import dequantize
 from bnnup.system.stages import go_on
 
@@ -54,18 +62,18 @@ LIMITS = {
 def make_model(blocks: int = BLOCKS, channels: int = CHANNELS) -> Model:
     """A bundled network's shape, with random weights: they do not change its time."""
     names = [f"body{i}" for i in range(2 * blocks)]
-    network = program.Program(
+    network = Program(
         SCALE,
         (
-            program.Convolution("head", program.INPUT, channels, 3),
+            Convolution("head", INPUT, channels, 3),
             *(
-                program.BinaryConvolution(name, before, channels, 3, "identity", "rprelu")
+                BinaryConvolution(name, before, channels, 3, "identity", "rprelu")
                 for name, before in zip(names, ["head", *names], strict=False)
             ),
-            program.Convolution("tail", names[-1], SCALE**2, 3),
-            program.PixelShuffle("shuffle", "tail", SCALE),
-            program.Bicubic("bicubic", program.INPUT, SCALE),
-            program.Add("sum", "bicubic", "shuffle"),
+            Convolution("tail", names[-1], SCALE**2, 3),
+            PixelShuffle("shuffle", "tail", SCALE),
+            Bicubic("bicubic", INPUT, SCALE),
+            Add("sum", "bicubic", "shuffle"),
         ),
     )
     random = np.random.default_rng(0)
@@ -181,7 +189,7 @@ def measure_operations(kernel: str, repeats: int) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def multiply_adds(operation: program.Operation, network: program.Program) -> float:
+def multiply_adds(operation: Operation, network: Program) -> float:
     each = operation.multiply_adds(network.inputs(operation))
     return float(HEIGHT * WIDTH * (each.binary + each.full))
 

@@ -20,7 +20,8 @@ from PIL import Image
 
 from bnnup import cli
 from bnnup.model.file import Model, save_model
-from bnnup.model.program import Bicubic, Program
+from bnnup.model.operations import Bicubic
+from bnnup.model.program import Program
 from bnnup.upscale.upscaler import Upscaler
 
 # On networks this small, threads of torch wait for each other more than they compute.

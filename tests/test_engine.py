@@ -17,8 +17,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bnnup.errors import StoppedError
-from bnnup.model import program
 from bnnup.model.file import Model
+from bnnup.model.operations import (
+    ACTIVATIONS,
+    KERNELS,
+    OPERATIONS,
+    Add,
+    Bicubic,
+    BinaryConvolution,
+    ChannelAttention,
+    Concatenate,
+    Convolution,
+    Operation,
+    PixelShuffle,
+    QuantizedConvolution,
+)
+from bnnup.model.program import INPUT, Program
 from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.tiling import plan_tiles
 from bnnup.system.stages import go_on
@@ -34,7 +48,7 @@ def picture(height: int, width: int) -> Picture:
     return np.random.default_rng(height * width).random((height, width), np.float32)
 
 
-def random_tensors(network: program.Program, seed: int) -> dict[str, NDArray[np.generic]]:
+def random_tensors(network: Program, seed: int) -> dict[str, NDArray[np.generic]]:
     """Tensors that keep values within about ±10 and signs mixed."""
     random = np.random.default_rng(seed)
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -54,7 +68,7 @@ def random_tensors(network: program.Program, seed: int) -> dict[str, NDArray[np.
             if spec.dtype == "int16":
                 tensors[f"{operation.name}.{part}"] = random.integers(-20, 21, spec.shape, np.int16)
                 continue
-            if isinstance(operation, program.QuantizedConvolution):
+            if isinstance(operation, QuantizedConvolution):
                 values *= {"levels": 500, "scale": 2e-4}.get(part, 1)
             tensors[f"{operation.name}.{part}"] = values.astype(np.float32)
     return tensors
@@ -64,40 +78,36 @@ def random_model(seed: int) -> Model:
     """A network of ten random operations, every kind being likely."""
     random = np.random.default_rng(seed)
     scale = int(random.integers(1, 5))
-    operations: list[program.Operation] = [
-        program.Convolution("head", program.INPUT, int(random.integers(1, 40)), 3)
-    ]
+    operations: list[Operation] = [Convolution("head", INPUT, int(random.integers(1, 40)), 3)]
     while len(operations) < 11:
-        values = program.Program(
-            1, (*operations, program.Convolution("end", program.INPUT, 1, 1))
-        ).values
+        values = Program(1, (*operations, Convolution("end", INPUT, 1, 1))).values
         x = [str(name) for name in random.choice([o.name for o in operations], 3)]
         channels = values[x[0]].channels
         name = f"o{len(operations)}"
-        kernel = int(random.choice(program.KERNELS))
-        activation = str(random.choice(list(program.ACTIVATIONS)))
+        kernel = int(random.choice(KERNELS))
+        activation = str(random.choice(list(ACTIVATIONS)))
         skips = {"none": 20, "identity": channels}
         skips |= {"average": channels // 2} if channels % 2 == 0 else {}
         skip = str(random.choice(list(skips)))
         alike = [o.name for o in operations if values[o.name] == values[x[0]]]
-        choices: list[program.Operation] = [
-            program.Convolution(name, x[0], int(random.integers(1, 40)), kernel),
-            program.QuantizedConvolution(name, x[0], int(random.integers(1, 40)), kernel),
-            program.BinaryConvolution(name, x[0], skips[skip], kernel, skip, activation),
-            program.Add(name, x[0], str(random.choice(alike))),
-            program.Concatenate(name, tuple(x)),
-            program.ChannelAttention(name, x[0], 3, int(random.choice([1, 5, 9]))),
+        choices: list[Operation] = [
+            Convolution(name, x[0], int(random.integers(1, 40)), kernel),
+            QuantizedConvolution(name, x[0], int(random.integers(1, 40)), kernel),
+            BinaryConvolution(name, x[0], skips[skip], kernel, skip, activation),
+            Add(name, x[0], str(random.choice(alike))),
+            Concatenate(name, tuple(x)),
+            ChannelAttention(name, x[0], 3, int(random.choice([1, 5, 9]))),
         ]
         operations.append(choices[int(random.integers(len(choices)))])
     end = (
-        program.Concatenate("all", tuple(o.name for o in operations[::3])),
-        program.Convolution("tail", "all", 2 * scale**2, 3),
-        program.PixelShuffle("shuffle", "tail", scale),
-        program.Convolution("one", "shuffle", 1, 3),
-        program.Bicubic("bicubic", program.INPUT, scale),
-        program.Add("result", "bicubic", "one"),
+        Concatenate("all", tuple(o.name for o in operations[::3])),
+        Convolution("tail", "all", 2 * scale**2, 3),
+        PixelShuffle("shuffle", "tail", scale),
+        Convolution("one", "shuffle", 1, 3),
+        Bicubic("bicubic", INPUT, scale),
+        Add("result", "bicubic", "one"),
     )
-    network = program.Program(scale, (*operations, *end))
+    network = Program(scale, (*operations, *end))
     return Model(network, random_tensors(network, seed))
 
 
@@ -145,19 +155,19 @@ def test_bands_and_blocks_leave_no_trace(seed: int, shape: tuple[int, int]) -> N
 def chain(length: int, channels: int = 64) -> Model:
     """As deep as EDSR: rows of many operations are in flight together."""
     names = [f"c{i}" for i in range(length)]
-    network = program.Program(
+    network = Program(
         2,
         (
-            program.Convolution("head", program.INPUT, channels, 3),
+            Convolution("head", INPUT, channels, 3),
             *(
-                program.BinaryConvolution(name, before, channels, 3, "identity", "rprelu")
+                BinaryConvolution(name, before, channels, 3, "identity", "rprelu")
                 for name, before in zip(names, ["head", *names], strict=False)
             ),
-            program.Add("sum", "head", names[-1]),
-            program.Convolution("tail", "sum", 4, 3),
-            program.PixelShuffle("shuffle", "tail", 2),
-            program.Bicubic("bicubic", program.INPUT, 2),
-            program.Add("result", "bicubic", "shuffle"),
+            Add("sum", "head", names[-1]),
+            Convolution("tail", "sum", 4, 3),
+            PixelShuffle("shuffle", "tail", 2),
+            Bicubic("bicubic", INPUT, 2),
+            Add("result", "bicubic", "shuffle"),
         ),
     )
     return Model(network, random_tensors(network, 0))
@@ -367,7 +377,7 @@ def test_what_cannot_be_run_is_refused() -> None:
 NONE = np.empty(0, np.float32)
 SMALL = st.integers(-2, 9)
 ANY = SMALL | st.sampled_from([-(2**31), 63, 64, 65, 4096, 4097, 2**31 - 1, 2**40])
-METHODS = st.sampled_from(sorted(program.OPERATIONS))
+METHODS = st.sampled_from(sorted(OPERATIONS))
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,7 +15,8 @@ import bnnup
 from bnnup.errors import BnnupError, HubError, ModelNotFoundError
 from bnnup.model import find, zoo
 from bnnup.model.file import Model, serialize
-from bnnup.model.program import Convolution, PixelShuffle, Program
+from bnnup.model.operations import Convolution, PixelShuffle
+from bnnup.model.program import Program
 
 hub = pytest.importorskip("bnnup.model.hub")
 

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bnnup.model import packing, program
+from bnnup.model import packing
 from bnnup.model.file import Model
+from bnnup.model.operations import (
+    ACTIVATIONS,
+    BinaryConvolution,
+    Convolution,
+    Operation,
+    QuantizedConvolution,
+)
+from bnnup.model.program import INPUT, MAX_CHANNELS, Program
 from bnnup.pixels import bicubic, chroma, color
 
 engine = pytest.importorskip("bnnup.backends.engine", exc_type=ImportError)
@@ -27,14 +35,14 @@ def test_there_are_kernels_and_portable_is_one_of_them() -> None:
     assert KERNELS[-1] == "portable"
 
 
-def between_ends(before: int, body: program.Operation, head: int = 1) -> program.Program:
+def between_ends(before: int, body: Operation, head: int = 1) -> Program:
     """Luma to channels, by a kernel of so many pixels; the body; its channels to one."""
-    return program.Program(
+    return Program(
         1,
         (
-            program.Convolution("head", program.INPUT, before, head),
+            Convolution("head", INPUT, before, head),
             body,
-            program.Convolution("tail", "body", 1, 1),
+            Convolution("tail", "body", 1, 1),
         ),
     )
 
@@ -49,7 +57,7 @@ def binary_model(
 ) -> Model:
     """Luma to integers of both signs, through one binary convolution, to an integer."""
     random = np.random.default_rng(before + after)
-    body = program.BinaryConvolution("body", "head", after, kernel, skip, activation)
+    body = BinaryConvolution("body", "head", after, kernel, skip, activation)
     network = between_ends(before, body, head=3)
     return Model(
         network,
@@ -113,7 +121,7 @@ def test_kernel_sizes(kernel: str, size: int, channels: int) -> None:
         ("average", 52, 13),
     ],
 )
-@pytest.mark.parametrize("activation", program.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_skips_and_activations(
     kernel: str, skip: str, before: int, after: int, activation: str
 ) -> None:
@@ -132,12 +140,12 @@ def test_order_of_packed_signs(kernel: str, channels: int) -> None:
     one_hot = np.eye(channels, dtype=np.float32)
     for channel in {0, channels // 2, channels - 1}:
         model = Model(
-            program.Program(
+            Program(
                 1,
                 (
-                    program.Convolution("head", program.INPUT, channels, 1),
-                    program.BinaryConvolution("body", "head", channels, 1, "none", "none"),
-                    program.Convolution("tail", "body", 1, 1),
+                    Convolution("head", INPUT, channels, 1),
+                    BinaryConvolution("body", "head", channels, 1, "none", "none"),
+                    Convolution("tail", "body", 1, 1),
                 ),
             ),
             {
@@ -158,21 +166,21 @@ def test_order_of_packed_signs(kernel: str, channels: int) -> None:
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_largest_sum_does_not_overflow(kernel: str, sign: int) -> None:
     """4096 channels under 5×5 weights, all of one sign: ±102400, far beyond 16 bits."""
-    network = program.Program(
+    network = Program(
         1,
         (
-            program.Convolution("head", program.INPUT, program.MAX_CHANNELS, 1),
-            program.BinaryConvolution("body", "head", 1, 5, "none", "none"),
+            Convolution("head", INPUT, MAX_CHANNELS, 1),
+            BinaryConvolution("body", "head", 1, 5, "none", "none"),
         ),
     )
     tensors = {
         name: np.ones(spec.shape, spec.dtype) for name, spec in network.tensors().items()
     } | {
-        "body.weight": packing.pack_weight(np.full((1, program.MAX_CHANNELS, 5, 5), sign)),
+        "body.weight": packing.pack_weight(np.full((1, MAX_CHANNELS, 5, 5), sign)),
         "body.shift": np.zeros(1, np.float32),
     }
     result = engine.Engine(Model(network, tensors), kernel=kernel).run(np.ones((2, 3), np.float32))
-    assert (result == sign * 25 * program.MAX_CHANNELS).all()
+    assert (result == sign * 25 * MAX_CHANNELS).all()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -184,7 +192,7 @@ def test_full_precision_convolution(
 ) -> None:
     random = np.random.default_rng(size)
     before, after = channels
-    network = between_ends(before, program.Convolution("body", "head", after, size))
+    network = between_ends(before, Convolution("body", "head", after, size))
     tensors = {
         name: random.integers(-2, 3, spec.shape).astype(np.float32)
         for name, spec in network.tensors().items()
@@ -195,7 +203,7 @@ def test_full_precision_convolution(
 def quantized_model(before: int, after: int, size: int) -> Model:
     """Luma to 256ths, these to whole numbers, halves included, and to an integer."""
     random = np.random.default_rng(before + after)
-    network = between_ends(before, program.QuantizedConvolution("body", "head", after, size))
+    network = between_ends(before, QuantizedConvolution("body", "head", after, size))
     tensors = {
         name: random.integers(-3, 4, spec.shape).astype(spec.dtype)
         for name, spec in network.tensors().items()
@@ -229,10 +237,10 @@ def test_quantized_inputs_are_clamped_and_their_largest_sum_is_exact(
     kernel: str, size: int, luma: float
 ) -> None:
     """18 inputs of ±8,191 by weights of ±3,640: far beyond 24 bits, four times it within 32."""
-    kind, channels = program.QuantizedConvolution, 18 // size**2
-    network = program.Program(
+    kind, channels = QuantizedConvolution, 18 // size**2
+    network = Program(
         1,
-        (program.Convolution("head", program.INPUT, channels, 1), kind("body", "head", 1, size)),
+        (Convolution("head", INPUT, channels, 1), kind("body", "head", 1, size)),
     )
     tensors = {
         name: np.ones(spec.shape, spec.dtype) for name, spec in network.tensors().items()

@@ -9,7 +9,8 @@ from skimage import metrics as oracle
 from bnnup.measure import metrics
 from bnnup.measure.benchmark import benchmark, mean
 from bnnup.model.file import Model
-from bnnup.model.program import Bicubic, Program
+from bnnup.model.operations import Bicubic
+from bnnup.model.program import Program
 from bnnup.upscale.upscaler import Upscaler
 
 # Mean PSNR and SSIM of bicubic as the literature quotes them, e.g. Lim et al. (EDSR), table 3.

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 
 from bnnup.errors import WeightsError
-from bnnup.model import cost, program
+from bnnup.model import cost
 from bnnup.model.file import Model
-from bnnup.model.program import (
+from bnnup.model.operations import (
     Add,
     Bicubic,
     BinaryConvolution,
     ChannelAttention,
     Concatenate,
     Convolution,
+    Operation,
     PixelShuffle,
-    Program,
     QuantizedConvolution,
 )
+from bnnup.model.program import MAX_OPERATIONS, Program
 
 # One of each operation, so that every rule has something to break.
 SOUND = Program(
@@ -207,7 +208,7 @@ def test_nesting_that_the_parser_can_just_follow_is_refused(key: str) -> None:
 
 def test_number_of_operations_is_limited() -> None:
     chain = [PixelShuffle("a0", "luma", 1)]
-    chain += [PixelShuffle(f"a{i}", f"a{i - 1}", 1) for i in range(1, program.MAX_OPERATIONS)]
+    chain += [PixelShuffle(f"a{i}", f"a{i - 1}", 1) for i in range(1, MAX_OPERATIONS)]
     longest = Program(1, tuple(chain))
     assert Program.from_json(longest.to_json()) == longest
     longer = json.loads(longest.to_json())
@@ -259,7 +260,7 @@ def test_skip_fits_channels(skip: str, before: int, after: int, fits: bool) -> N
     ],
     ids=repr,
 )
-def test_programs_made_in_python_are_checked_alike(operation: program.Operation) -> None:
+def test_programs_made_in_python_are_checked_alike(operation: Operation) -> None:
     with pytest.raises(WeightsError):
         Program(1, (operation,))
 

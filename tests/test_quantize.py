@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnup.errors import WeightsError
-from bnnup.model import program
 from bnnup.model.file import Model
-from bnnup.model.program import BinaryConvolution, Convolution, QuantizedConvolution
+from bnnup.model.operations import BinaryConvolution, Convolution, QuantizedConvolution
+from bnnup.model.program import Program
 
 torch = pytest.importorskip("torch")
 
@@ -39,7 +39,7 @@ def hybrid(scale: int = 2) -> Model:
 def convolution(weight: NDArray[np.int16]) -> Model:
     """Luma in so many channels, and a quantized convolution of 1×1 to one."""
     channels = weight.shape[1]
-    network = program.Program(
+    network = Program(
         1, (Convolution("head", "luma", channels, 1), QuantizedConvolution("c", "head", 1, 1))
     )
     tensors = {name: np.ones(spec.shape, spec.dtype) for name, spec in network.tensors().items()}
@@ -48,7 +48,7 @@ def convolution(weight: NDArray[np.int16]) -> Model:
 
 def test_a_quantized_convolution_by_definition() -> None:
     random = np.random.default_rng(0)
-    network = program.Program(
+    network = Program(
         1,
         (
             Convolution("head", "luma", 2, 1),

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 import bnnup
 from bnnup.errors import BackendError, MediaError, ModelNotFoundError
 from bnnup.model.file import Model
-from bnnup.model.program import Bicubic, Convolution, PixelShuffle, Program
+from bnnup.model.operations import Bicubic, Convolution, PixelShuffle
+from bnnup.model.program import Program
 from bnnup.pixels import transparency
 from bnnup.upscale.upscaler import Upscaler
 

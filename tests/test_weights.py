@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from bnnup.errors import WeightsError
 from bnnup.model.file import Model, load_model, save_model, serialize
-from bnnup.model.program import (
-    Add,
-    Bicubic,
-    BinaryConvolution,
-    Convolution,
-    PixelShuffle,
-    Program,
-)
+from bnnup.model.operations import Add, Bicubic, BinaryConvolution, Convolution, PixelShuffle
+from bnnup.model.program import Program
 
 PROGRAM = Program(
     2,

@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnup.model import program
 from bnnup.model.file import Model
+from bnnup.model.operations import (
+    Add,
+    Bicubic,
+    BinaryConvolution,
+    ChannelAttention,
+    Concatenate,
+    Convolution,
+    Operation,
+    PixelShuffle,
+    QuantizedConvolution,
+)
+from bnnup.model.program import INPUT
 from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.color import Sample
 from bnnup.system.stages import go_on
@@ -153,29 +164,29 @@ def _wanted(kernel: str | None) -> str:
 
 def _describe(network: Any, model: Model) -> None:
     """Tells the engine each operation in turn; values go by number from here on."""
-    numbers = {program.INPUT: 0}
+    numbers = {INPUT: 0}
     for operation in model.program.operations:
         inputs = [numbers[name] for name in operation.inputs()]
         numbers[operation.name] = _append(network, model, operation, inputs)
 
 
-def _append(network: Any, model: Model, operation: program.Operation, inputs: list[int]) -> int:
+def _append(network: Any, model: Model, operation: Operation, inputs: list[int]) -> int:
     def tensor(part: str) -> NDArray[Any]:
         array = model.tensors.get(f"{operation.name}.{part}", EMPTY)
         return np.ascontiguousarray(array).ravel()
 
     number: int
     match operation:
-        case program.Convolution():
+        case Convolution():
             number = network.convolution(
                 *inputs, operation.channels, operation.kernel, tensor("weight"), tensor("bias")
             )
-        case program.QuantizedConvolution():
+        case QuantizedConvolution():
             parts = (tensor(p) for p in ("weight", "levels", "scale", "bias"))
             number = network.quantized_convolution(
                 *inputs, operation.channels, operation.kernel, *parts
             )
-        case program.BinaryConvolution():
+        case BinaryConvolution():
             parts = (tensor(p) for p in ("weight", "scale", "shift", "slope", "offset"))
             number = network.binary_convolution(
                 *inputs,
@@ -185,16 +196,16 @@ def _append(network: Any, model: Model, operation: program.Operation, inputs: li
                 operation.activation,
                 *parts,
             )
-        case program.Add():
+        case Add():
             number = network.add(*inputs)
-        case program.Concatenate():
+        case Concatenate():
             number = network.concatenate(inputs)
-        case program.PixelShuffle():
+        case PixelShuffle():
             number = network.pixel_shuffle(*inputs, operation.factor)
-        case program.Bicubic():
+        case Bicubic():
             phases = bicubic.phases(operation.factor).ravel()
             number = network.bicubic(*inputs, operation.factor, phases)
-        case program.ChannelAttention():
+        case ChannelAttention():
             parts = (tensor(p) for p in ("down", "down_bias", "up", "up_bias"))
             number = network.channel_attention(*inputs, operation.squeeze, operation.window, *parts)
         case _:

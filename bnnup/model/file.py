@@ -18,12 +18,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from bnnup.errors import WeightsError
-from bnnup.model.program import (
-    BinaryConvolution,
-    Program,
-    QuantizedConvolution,
-    TensorSpec,
-)
+from bnnup.model.operations import BinaryConvolution, QuantizedConvolution, TensorSpec
+from bnnup.model.program import Program
 from bnnup.system.files import replacing
 
 FORMAT_VERSION = 1

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from bnnup.model import program
+from bnnup.model.operations import Add, Concatenate, Operation
+from bnnup.model.program import INPUT, Program
 from bnnup.nn.layers import Layer
 
 
@@ -19,19 +20,19 @@ class LayerTracer(fx.Tracer):
         return isinstance(module, Layer)
 
 
-def export(network: nn.Module, scale: int) -> tuple[program.Program, dict[str, NDArray[Any]]]:
+def export(network: nn.Module, scale: int) -> tuple[Program, dict[str, NDArray[Any]]]:
     """The network as it computes after training: a checked program and its tensors.
 
     The forward pass may use layers, ``+`` and ``torch.cat`` along channels; anything
     else is a TypeError.
     """
     graph = LayerTracer().trace(network)
-    operations: list[program.Operation] = []
+    operations: list[Operation] = []
     tensors: dict[str, NDArray[Any]] = {}
     names: dict[fx.Node, str] = {}
     for node in graph.nodes:
         if node.op == "placeholder":
-            names[node] = program.INPUT
+            names[node] = INPUT
         elif node.op == "call_module":
             name = names[node] = str(node.target)
             layer = network.get_submodule(name)
@@ -43,19 +44,19 @@ def export(network: nn.Module, scale: int) -> tuple[program.Program, dict[str, N
             operations.append(_function(node.target)(name, node.args, names))
         elif node.op != "output":
             raise TypeError(f"a program has nothing for {node.op} {node.target}")
-    return program.Program(scale, tuple(operations)), tensors
+    return Program(scale, tuple(operations)), tensors
 
 
-def _function(target: Any) -> Callable[..., program.Operation]:
+def _function(target: Any) -> Callable[..., Operation]:
     functions = {operator.add: _add, torch.cat: _concatenate}
     if target not in functions:
         raise TypeError(f"a program has nothing for {target}")
     return functions[target]
 
 
-def _add(name: str, args: Any, names: dict[fx.Node, str]) -> program.Operation:
-    return program.Add(name, names[args[0]], names[args[1]])
+def _add(name: str, args: Any, names: dict[fx.Node, str]) -> Operation:
+    return Add(name, names[args[0]], names[args[1]])
 
 
-def _concatenate(name: str, args: Any, names: dict[fx.Node, str]) -> program.Operation:
-    return program.Concatenate(name, tuple(names[part] for part in args[0]))
+def _concatenate(name: str, args: Any, names: dict[fx.Node, str]) -> Operation:
+    return Concatenate(name, tuple(names[part] for part in args[0]))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bnnup.backends.torch import bicubic_kernels, replicate_pad, skip
-from bnnup.model import packing, program
+from bnnup.model import operations, packing
 
 Constants = dict[str, NDArray[Any]]
 
@@ -24,7 +24,7 @@ BRANCH = 0.1  # gain of what joins the flow, before training: deep networks begi
 class Layer(nn.Module):
     """A module that is one operation of a program."""
 
-    def operation(self, name: str, source: str) -> program.Operation:
+    def operation(self, name: str, source: str) -> operations.Operation:
         """This layer as an operation called ``name``."""
         raise NotImplementedError
 
@@ -115,9 +115,9 @@ class Convolution(Layer):
         y: Tensor = self.convolution(replicate_pad(x, self.border))
         return y * self.gain
 
-    def operation(self, name: str, source: str) -> program.Operation:
+    def operation(self, name: str, source: str) -> operations.Operation:
         convolution = self.convolution
-        return program.Convolution(
+        return operations.Convolution(
             name, source, convolution.out_channels, convolution.kernel_size[0]
         )
 
@@ -132,7 +132,7 @@ class BinaryConvolution(Layer):
 
     ``activation(norm(sign(x) * sign(w)) + skip(x))``. The skip runs in full
     precision over every single convolution; ``skip`` names its variant where
-    channels change (``program.BinaryConvolution``). The activation is RPReLU
+    channels change (``operations.BinaryConvolution``). The activation is RPReLU
     (ReActNet, Liu et al., ECCV 2020): PReLU with a learned shift on both sides.
 
     While ``real_weights`` is set the weights are used as they are, and only the
@@ -178,10 +178,12 @@ class BinaryConvolution(Layer):
         signs = replicate_pad(sign_activation(x), self.border)
         return functional.conv2d(signs, weight)
 
-    def operation(self, name: str, source: str) -> program.Operation:
+    def operation(self, name: str, source: str) -> operations.Operation:
         out_channels, _, kernel, _ = self.weight.shape
         activation = "none" if self.activation is None else "rprelu"
-        return program.BinaryConvolution(name, source, out_channels, kernel, self.skip, activation)
+        return operations.BinaryConvolution(
+            name, source, out_channels, kernel, self.skip, activation
+        )
 
     def constants(self) -> Constants:
         """Folds mean|w|, batch norm and the activation's first shift into scale and shift.
@@ -240,8 +242,8 @@ class ChannelAttention(Layer):
         gate: Tensor = self.up(self.down(mean).relu()).sigmoid()
         return x * gate
 
-    def operation(self, name: str, source: str) -> program.Operation:
-        return program.ChannelAttention(name, source, self.down.out_channels, self.window)
+    def operation(self, name: str, source: str) -> operations.Operation:
+        return operations.ChannelAttention(name, source, self.down.out_channels, self.window)
 
     def constants(self) -> Constants:
         down, up = self.down, self.up
@@ -264,8 +266,8 @@ class PixelShuffle(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return functional.pixel_shuffle(x, self.factor)
 
-    def operation(self, name: str, source: str) -> program.Operation:
-        return program.PixelShuffle(name, source, self.factor)
+    def operation(self, name: str, source: str) -> operations.Operation:
+        return operations.PixelShuffle(name, source, self.factor)
 
 
 class Bicubic(Layer):
@@ -283,8 +285,8 @@ class Bicubic(Layer):
             places = functional.conv2d(replicate_pad(x, 2), kernels)
             return functional.pixel_shuffle(places, self.factor)
 
-    def operation(self, name: str, source: str) -> program.Operation:
-        return program.Bicubic(name, source, self.factor)
+    def operation(self, name: str, source: str) -> operations.Operation:
+        return operations.Bicubic(name, source, self.factor)
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from bnnup.backends.torch import TorchBackend
 from bnnup.model.file import Model
-from bnnup.model.program import Convolution, Operation, Program, QuantizedConvolution
+from bnnup.model.operations import Convolution, Operation, QuantizedConvolution
+from bnnup.model.program import Program
 
 LEAST = 16  # channels, read and made: fewer leave the engine's vectors idle
 ROOM = 1.25  # times the largest input that was seen; beyond, inputs are clamped

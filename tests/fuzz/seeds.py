@@ -8,9 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from bnnup.model import program
 from bnnup.model.file import Model, serialize
-from bnnup.model.program import Program
+from bnnup.model.operations import (
+    ACTIVATIONS,
+    Add,
+    Bicubic,
+    BinaryConvolution,
+    ChannelAttention,
+    Concatenate,
+    Convolution,
+    PixelShuffle,
+    QuantizedConvolution,
+)
+from bnnup.model.program import INPUT, Program
 from bnnup.pictures.animation import Animation
 from bnnup.pictures.formats import TABLE, Encoding, Format
 from bnnup.pictures.write import encode, encode_animation
@@ -114,7 +124,7 @@ def model_of(network: Program, random: np.random.Generator) -> Model:
                 bits = random.integers(0, 2, (*spec.shape[:-1], inputs[0].channels), np.uint8)
                 made: NDArray[Any] = np.packbits(bits, -1, bitorder="little")
             elif spec.dtype == "int16":
-                room = program.QuantizedConvolution.LARGEST_SUM // int(np.prod(spec.shape[1:]))
+                room = QuantizedConvolution.LARGEST_SUM // int(np.prod(spec.shape[1:]))
                 largest = min(room, 99)
                 made = random.integers(-largest, largest + 1, spec.shape, np.int16)
             else:
@@ -124,29 +134,29 @@ def model_of(network: Program, random: np.random.Generator) -> Model:
 
 
 def _programs() -> Iterator[Program]:
-    head = program.Convolution("head", program.INPUT, 8, 3)
+    head = Convolution("head", INPUT, 8, 3)
     for skip, channels in (("none", 12), ("identity", 8), ("average", 4)):
-        for activation in program.ACTIVATIONS:
+        for activation in ACTIVATIONS:
             yield Program(
                 2,
                 (
                     head,
-                    program.BinaryConvolution("b", "head", channels, 3, skip, activation),
-                    program.Convolution("up", "b", 4, 1),
-                    program.PixelShuffle("end", "up", 2),
+                    BinaryConvolution("b", "head", channels, 3, skip, activation),
+                    Convolution("up", "b", 4, 1),
+                    PixelShuffle("end", "up", 2),
                 ),
             )
     yield Program(
         3,
         (
             head,
-            program.ChannelAttention("gate", "head", 2, 5),
-            program.Add("sum", "gate", "head"),
-            program.Concatenate("both", ("sum", "head")),
-            program.QuantizedConvolution("rounded", "both", 17, 3),
-            program.Convolution("up", "rounded", 9, 5),
-            program.PixelShuffle("shuffled", "up", 3),
-            program.Bicubic("large", program.INPUT, 3),
-            program.Add("end", "shuffled", "large"),
+            ChannelAttention("gate", "head", 2, 5),
+            Add("sum", "gate", "head"),
+            Concatenate("both", ("sum", "head")),
+            QuantizedConvolution("rounded", "both", 17, 3),
+            Convolution("up", "rounded", 9, 5),
+            PixelShuffle("shuffled", "up", 3),
+            Bicubic("large", INPUT, 3),
+            Add("end", "shuffled", "large"),
         ),
     )

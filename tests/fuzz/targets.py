@@ -25,7 +25,8 @@ from bnnup.folders.batch import Batch
 from bnnup.folders.settings import Machine, Settings
 from bnnup.folders.tasks import Stream, Task
 from bnnup.model.file import Model, load_model, save_model, serialize
-from bnnup.model.program import Bicubic, Program
+from bnnup.model.operations import Bicubic
+from bnnup.model.program import Program
 from bnnup.pictures.formats import TABLE, register
 from bnnup.upscale.size import Size
 
