@@ -33,7 +33,6 @@ Arrays = dict[str, NDArray[Any]]
 
 CLEAN = 0.2  # of the patches, where pictures are damaged
 VERSION = 5  # of how pictures are damaged: another one makes what is kept anew
-VALIDATION_SIDE = 256  # pixels of the original, at most
 # The stem of a picture that was drawn at several sizes.
 DRAWN = re.compile(r"(?P<name>.+)@(?P<density>[1-9])x")
 

@@ -23,25 +23,16 @@ from torch import Tensor, nn
 
 from bnnup.backends.choose import choose_backend
 from bnnup.errors import TrainingError
-from bnnup.measure import metrics
 from bnnup.model.file import Model, save_model
 from bnnup.nn import ARCHITECTURES, export, quantize
 from bnnup.nn.layers import BinaryConvolution
-from bnnup.train.data import (
-    VALIDATION_SIDE,
-    WHITE,
-    PatchPool,
-    Plane,
-    draw,
-    hold_out,
-    list_pictures,
-    read_pair,
-)
-from bnnup.train.degrade import CASES, CLEAN_CASE, DAMAGES
+from bnnup.train.data import PatchPool, draw, hold_out, list_pictures
+from bnnup.train.degrade import DAMAGES
 from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
 from bnnup.train.latent import save_latent
 from bnnup.train.settings import TrainingSettings
 from bnnup.train.step import Captured, Objective, choose_optimizer, choose_precision, set_rate
+from bnnup.train.validation import Enlarge, validate, validation_pairs
 
 LOG, MODEL = "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
@@ -51,8 +42,6 @@ PROVEN = 5  # steps after which another way to run them is no remedy
 # that it began with.
 DIVERGED = 3.0  # dB
 RETURNS = 5  # how often a run may go back to its last checkpoint, each time at half the rate
-
-Enlarge = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # luma, (H, W)
 
 
 class Trainer:
@@ -353,17 +342,6 @@ def build(settings: TrainingSettings) -> nn.Module:
     return architecture(settings.scale, settings.blocks, settings.channels)
 
 
-def validation_pairs(
-    settings: TrainingSettings, paths: list[Path]
-) -> dict[str, list[tuple[Plane, Plane]]]:
-    """Held-out pictures at both sizes, by what damaged the small ones."""
-    cases = CASES.get(settings.trained_for, CLEAN_CASE)
-    return {
-        name: [read_pair(path, settings.scale, VALIDATION_SIDE, damage) for path in paths]
-        for name, damage in cases.items()
-    }
-
-
 def freeze_statistics(network: nn.Module) -> None:
     """Has batch norm use its averages, as it will after training (RepSR, ACM MM 2022)."""
     for layer in network.modules():
@@ -376,23 +354,6 @@ def use_real_weights(network: nn.Module, real: bool) -> None:
     for layer in network.modules():
         if isinstance(layer, BinaryConvolution) and layer.real_weights != real:
             layer.real_weights = real
-
-
-def validate(
-    run: Enlarge,
-    pairs: list[tuple[Plane, Plane]],
-    scale: int,
-) -> float:
-    """Mean PSNR in dB on studio-range luma, rounded to 8 bits, ``scale`` pixels shaved.
-
-    ``run`` enlarges luma, (H, W) float32; pairs are those of ``read_pair``.
-    """
-    scores = []
-    for high, low in pairs:
-        result = run(low.astype(np.float32) / np.float32(WHITE)).astype(np.float64).clip(0, 1)
-        a, b = (np.rint(16 + 219 * plane) for plane in (result, high / WHITE))
-        scores.append(metrics.psnr(metrics.shave(a, scale), metrics.shave(b, scale)))
-    return float(np.mean(scores))
 
 
 def _mean(scores: dict[str, float]) -> float:
