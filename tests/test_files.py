@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bnnup.errors import MediaError
-from bnnup.system.files import check_writable, replacing, writing
+from bnnup.system.files import check_writable, move, replacing, writing
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="devices and modes are POSIX's")
 CONTENT = bytes(range(256)) * 1000
@@ -44,6 +44,9 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     with replacing(pipe) as temporary:
         temporary.write_bytes(b"new")
     assert os.read(reader, 10) == b"new"
+    (tmp_path / "file").write_bytes(b"moved")
+    move(tmp_path / "file", pipe, "token")
+    assert os.read(reader, 10) == b"moved"
     os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert os.listdir(tmp_path) == ["pipe"]

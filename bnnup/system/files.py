@@ -36,8 +36,7 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
         with TemporaryDirectory() as folder:
             temporary = Path(folder) / "result"
             yield temporary
-            with temporary.open("rb") as file, path.open("wb") as target:
-                shutil.copyfileobj(file, target)
+            _pour(temporary, path)
         return
     temporary = temporary_for(path, token or token_hex(8))
     try:
@@ -51,12 +50,23 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
 
 
 def move(file: Path, path: Path, token: str) -> None:
-    """A local file to ``path``, on the same file system or elsewhere, which appears whole."""
-    if paths.is_local(path):
+    """A local file to ``path``, on the same file system or elsewhere, which appears whole.
+
+    A device or a pipe is written to, and stays.
+    """
+    if paths.is_local(path) and not _is_special(path):
         _replace(file, path)
+        return
+    if paths.is_local(path):
+        _pour(file, path)
     else:
         paths.upload(str(file), path, token)
-        file.unlink()
+    file.unlink()
+
+
+def _pour(file: Path, path: Path) -> None:
+    with file.open("rb") as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _replace(file: Path, path: Path) -> None:
