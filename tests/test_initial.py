@@ -156,6 +156,6 @@ def test_latent_weights_of_another_size_are_refused(pictures: Path, tmp_path: Pa
     save_latent(Hybrid(2, blocks=2, channels=8), tmp_path / "latent.safetensors")
     wide = replace(TINY, channels=16)
     for settings in (wide, replace(wide, architecture="hybrid")):
-        with pytest.raises(TrainingError, match=r"is of another network.*choose its --archi"):
+        with pytest.raises(TrainingError, match=r"is of another network.*choose its archi"):
             Trainer(settings, [pictures], tmp_path / "run", initial=tmp_path / "latent.safetensors")
         assert not (tmp_path / "run").exists()

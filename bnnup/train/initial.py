@@ -83,7 +83,7 @@ def start_from(network: nn.Module, initial: Path, luma: Callable[[], Tensor]) ->
     if 2 * len(fitting) < len(mine):
         raise TrainingError(
             f"{path} is of another network, with {len(fitting)} of the {len(mine)} tensors of this "
-            "one; choose its --architecture, --blocks and --channels"
+            "one; choose its architecture, blocks and channels"
         )
     network.load_state_dict(fitting, strict=False)
 
