@@ -12,18 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnup.model import operations
 from bnnup.model.file import Model
-from bnnup.model.operations import (
-    Add,
-    Bicubic,
-    BinaryConvolution,
-    ChannelAttention,
-    Concatenate,
-    Convolution,
-    Operation,
-    PixelShuffle,
-    QuantizedConvolution,
-)
 from bnnup.model.program import INPUT
 from bnnup.pixels import bicubic, chroma, color
 from bnnup.pixels.color import Sample
@@ -170,23 +160,23 @@ def _describe(network: Any, model: Model) -> None:
         numbers[operation.name] = _append(network, model, operation, inputs)
 
 
-def _append(network: Any, model: Model, operation: Operation, inputs: list[int]) -> int:
+def _append(network: Any, model: Model, operation: operations.Operation, inputs: list[int]) -> int:
     def tensor(part: str) -> NDArray[Any]:
         array = model.tensors.get(f"{operation.name}.{part}", EMPTY)
         return np.ascontiguousarray(array).ravel()
 
     number: int
     match operation:
-        case Convolution():
+        case operations.Convolution():
             number = network.convolution(
                 *inputs, operation.channels, operation.kernel, tensor("weight"), tensor("bias")
             )
-        case QuantizedConvolution():
+        case operations.QuantizedConvolution():
             parts = (tensor(p) for p in ("weight", "levels", "scale", "bias"))
             number = network.quantized_convolution(
                 *inputs, operation.channels, operation.kernel, *parts
             )
-        case BinaryConvolution():
+        case operations.BinaryConvolution():
             parts = (tensor(p) for p in ("weight", "scale", "shift", "slope", "offset"))
             number = network.binary_convolution(
                 *inputs,
@@ -196,16 +186,16 @@ def _append(network: Any, model: Model, operation: Operation, inputs: list[int])
                 operation.activation,
                 *parts,
             )
-        case Add():
+        case operations.Add():
             number = network.add(*inputs)
-        case Concatenate():
+        case operations.Concatenate():
             number = network.concatenate(inputs)
-        case PixelShuffle():
+        case operations.PixelShuffle():
             number = network.pixel_shuffle(*inputs, operation.factor)
-        case Bicubic():
+        case operations.Bicubic():
             phases = bicubic.phases(operation.factor).ravel()
             number = network.bicubic(*inputs, operation.factor, phases)
-        case ChannelAttention():
+        case operations.ChannelAttention():
             parts = (tensor(p) for p in ("down", "down_bias", "up", "up_bias"))
             number = network.channel_attention(*inputs, operation.squeeze, operation.window, *parts)
         case _:

@@ -14,19 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from bnnup.model import packing
+from bnnup.model import operations, packing
 from bnnup.model.file import Model
-from bnnup.model.operations import (
-    Add,
-    Bicubic,
-    BinaryConvolution,
-    ChannelAttention,
-    Concatenate,
-    Convolution,
-    Operation,
-    PixelShuffle,
-    QuantizedConvolution,
-)
 from bnnup.model.program import INPUT
 from bnnup.pixels.bicubic import phases
 from bnnup.system.stages import go_on
@@ -54,7 +43,7 @@ class TorchBackend:
         self.name, self.threads = f"torch, {device}", torch.get_num_threads()
         self.parts = [self._load_parts(model, o) for o in model.program.operations]
 
-    def _load_parts(self, model: Model, operation: Operation) -> dict[str, Tensor]:
+    def _load_parts(self, model: Model, operation: operations.Operation) -> dict[str, Tensor]:
         inputs = model.program.inputs(operation)
         parts = {}
         for part in operation.tensors(inputs):
@@ -71,7 +60,7 @@ class TorchBackend:
     def run(
         self,
         luma: NDArray[np.float32],
-        watch: Callable[[Operation, list[Tensor]], None] | None = None,
+        watch: Callable[[operations.Operation, list[Tensor]], None] | None = None,
     ) -> NDArray[np.float32]:
         """(H, W) luma, black 0 and white 1, to (scale·H, scale·W), not clipped.
 
@@ -132,21 +121,21 @@ def bicubic_kernels(factor: int) -> Tensor:
 def skip(x: Tensor, channels: int, kind: str) -> Tensor:
     """The input of a binary convolution, led to ``channels`` channels.
 
-    What each kind does stands with ``BinaryConvolution``.
+    What each kind does stands with ``operations.BinaryConvolution``.
     """
     if kind == "average":
         return x.reshape(x.shape[0], -1, channels, *x.shape[2:]).mean(1)
     return x
 
 
-def convolution(operation: Convolution, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+def convolution(operation: operations.Convolution, parts: dict[str, Tensor], x: Tensor) -> Tensor:
     padded = replicate_pad(x, operation.kernel // 2).double()
     y = functional.conv2d(padded, parts["weight"].double(), parts["bias"].double())
     return y.to(x.dtype)
 
 
 def quantized_convolution(
-    operation: QuantizedConvolution, parts: dict[str, Tensor], x: Tensor
+    operation: operations.QuantizedConvolution, parts: dict[str, Tensor], x: Tensor
 ) -> Tensor:
     levels = (x * _per_channel(parts["levels"])).round()  # halves to even
     levels = levels.clamp(-operation.LARGEST_INPUT, operation.LARGEST_INPUT)
@@ -156,7 +145,9 @@ def quantized_convolution(
     return (sums.to(x.dtype).double() * scale + bias).to(x.dtype)
 
 
-def binary_convolution(operation: BinaryConvolution, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+def binary_convolution(
+    operation: operations.BinaryConvolution, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
     signs = torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
     sums = functional.conv2d(replicate_pad(signs, operation.kernel // 2), parts["weight"])
     y = sums * _per_channel(parts["scale"]) + _per_channel(parts["shift"])
@@ -168,19 +159,21 @@ def binary_convolution(operation: BinaryConvolution, parts: dict[str, Tensor], x
     return bent + _per_channel(parts["offset"])
 
 
-def add(operation: Add, parts: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
+def add(operation: operations.Add, parts: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
     return a + b
 
 
-def concatenate(operation: Concatenate, parts: dict[str, Tensor], *x: Tensor) -> Tensor:
+def concatenate(operation: operations.Concatenate, parts: dict[str, Tensor], *x: Tensor) -> Tensor:
     return torch.cat(x, 1)
 
 
-def pixel_shuffle(operation: PixelShuffle, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+def pixel_shuffle(
+    operation: operations.PixelShuffle, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
     return functional.pixel_shuffle(x, operation.factor)
 
 
-def bicubic(operation: Bicubic, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+def bicubic(operation: operations.Bicubic, parts: dict[str, Tensor], x: Tensor) -> Tensor:
     kernels = bicubic_kernels(operation.factor).to(x.device).double()
     planes = replicate_pad(x, 2).double().flatten(0, 1).unsqueeze(1)
     places = functional.conv2d(planes, kernels)
@@ -188,7 +181,9 @@ def bicubic(operation: Bicubic, parts: dict[str, Tensor], x: Tensor) -> Tensor:
     return enlarged.reshape(*x.shape[:2], *enlarged.shape[2:]).to(x.dtype)
 
 
-def channel_attention(operation: ChannelAttention, parts: dict[str, Tensor], x: Tensor) -> Tensor:
+def channel_attention(
+    operation: operations.ChannelAttention, parts: dict[str, Tensor], x: Tensor
+) -> Tensor:
     padded = replicate_pad(x, operation.window // 2).double()
     mean = functional.avg_pool2d(padded, operation.window, stride=1)
     weights = {name: tensor.double() for name, tensor in parts.items()}
@@ -205,13 +200,13 @@ def _per_channel(vector: Tensor) -> Tensor:
     return vector[:, None, None]
 
 
-RUN: dict[type[Operation], Callable[..., Tensor]] = {
-    Convolution: convolution,
-    QuantizedConvolution: quantized_convolution,
-    BinaryConvolution: binary_convolution,
-    Add: add,
-    Concatenate: concatenate,
-    PixelShuffle: pixel_shuffle,
-    Bicubic: bicubic,
-    ChannelAttention: channel_attention,
+RUN: dict[type[operations.Operation], Callable[..., Tensor]] = {
+    operations.Convolution: convolution,
+    operations.QuantizedConvolution: quantized_convolution,
+    operations.BinaryConvolution: binary_convolution,
+    operations.Add: add,
+    operations.Concatenate: concatenate,
+    operations.PixelShuffle: pixel_shuffle,
+    operations.Bicubic: bicubic,
+    operations.ChannelAttention: channel_attention,
 }

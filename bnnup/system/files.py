@@ -36,7 +36,8 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
         with TemporaryDirectory() as folder:
             temporary = Path(folder) / "result"
             yield temporary
-            _pour(temporary, path)
+            with temporary.open("rb") as file:
+                _pour(file, path)
         return
     temporary = temporary_for(path, token or token_hex(8))
     try:
@@ -54,18 +55,20 @@ def move(file: Path, path: Path, token: str) -> None:
 
     A device or a pipe is written to, and stays.
     """
-    if paths.is_local(path) and not _is_special(path):
-        _replace(file, path)
-        return
-    if paths.is_local(path):
-        _pour(file, path)
-    else:
+    if not paths.is_local(path):
         paths.upload(str(file), path, token)
-    file.unlink()
+        file.unlink()
+    elif _is_special(path):
+        with file.open("rb") as source:
+            _pour(source, path)
+        file.unlink()
+    else:
+        _replace(file, path)
 
 
-def _pour(file: Path, path: Path) -> None:
-    with file.open("rb") as source, path.open("wb") as target:
+def _pour(source: IO[bytes], path: Path) -> None:
+    """Writes to what is at ``path``, a device or a pipe, instead of replacing it."""
+    with path.open("wb") as target:
         shutil.copyfileobj(source, target)
 
 
@@ -168,8 +171,7 @@ def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
             with TemporaryFile() as file:  # encoders seek, which pipes cannot
                 yield file
                 file.seek(0)
-                with path.open("wb") as target:
-                    shutil.copyfileobj(file, target)
+                _pour(file, path)
         else:
             path = _followed(path)
             with replacing(path, token) as temporary, temporary.open("x+b") as file:
