@@ -99,7 +99,7 @@ def test_texture_is_no_noise() -> None:
 
 def test_a_small_picture_needs_little_without_texture() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
-    pixels[:12] = smooth()[:12, :64]
+    pixels[:7] = smooth()[:7, :64]
     assert estimate_noise(pixels) < SIGMA
 
 

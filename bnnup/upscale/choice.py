@@ -23,9 +23,9 @@ SIGMA = 2.0  # noise in 8-bit levels, from which on the one for real pictures is
 DRAWN = 0.5  # share of steps out of flat areas, from which on the one for screenshots is chosen
 
 SIDE = 1024  # pixels in the middle of a picture that is looked at
-BLOCK = 8  # pixels each way over which noise is averaged
-QUIET = 2  # per cent of the blocks, the quietest ones, in which nothing but noise is seen
-SHARE = 0.71  # of an even noise, that its quietest blocks have
+BLOCK = 4  # pixels each way over which noise is averaged
+QUIET = 1  # per cent of the blocks, the quietest ones, in which nothing but noise is seen
+SHARE = 0.445  # of an even noise, that its quietest blocks have
 FLAT = 0.5  # share of blocks without any change from which on a picture was drawn
 STEP = 32  # levels between neighbours that make a step
 SLOPE = 16  # levels, at most, by which a reduction's pixels change just before a step
