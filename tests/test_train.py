@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import metrics as oracle
 from training import TINY, trained, write_pictures
 from typer.testing import CliRunner
 
@@ -29,7 +30,7 @@ from bnnup.train.initial import CHECKPOINT, read_checkpoint
 from bnnup.train.loop import LOG, MODEL, Trainer
 from bnnup.train.pack import pack
 from bnnup.train.queue import run_queue
-from bnnup.train.settings import OPTIMIZERS, VARIANTS, TrainingSettings
+from bnnup.train.settings import LOSSES, OPTIMIZERS, VARIANTS, TrainingSettings
 from bnnup.train.step import Objective, choose_precision
 
 
@@ -147,12 +148,31 @@ def test_schedule_by_minutes_ignores_steps() -> None:
     assert settings.progress(500, 60) == 0.5
 
 
-def test_the_loss_is_a_mean_over_all_pixels() -> None:
-    low, high = np.random.default_rng(0).normal(size=(2, 3, 1, 4, 5))
-    errors = {"l1": np.abs(low - high).mean(), "mse": np.square(low - high).mean()}
-    for loss, error in errors.items():
-        objective = Objective(torch.nn.Identity(), loss)
-        assert float(objective(torch.tensor(low), torch.tensor(high))) == pytest.approx(error)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_are_what_they_are_called(loss: str) -> None:
+    low, high = np.random.default_rng(0).random((2, 3, 1, 4, 5))
+    peaks = [
+        oracle.peak_signal_noise_ratio(high[i], low[i], data_range=1)  # type: ignore[no-untyped-call]
+        for i in range(len(low))
+    ]
+    expected = {
+        "l1": np.abs(low - high).mean(),
+        "mse": np.square(low - high).mean(),
+        "psnr": -np.mean(peaks),
+    }
+    objective = Objective(torch.nn.Identity(), loss)
+    measured = float(objective(torch.tensor(low), torch.tensor(high)))
+    assert measured == pytest.approx(expected[loss], rel=1e-4)
+
+
+def test_flat_patches_do_not_outweigh_the_others() -> None:
+    """The gradient of a PSNR itself grows without bound as the error vanishes."""
+    errors = torch.tensor([1e-6, 0.03]).view(2, 1, 1, 1).expand(2, 1, 8, 8).contiguous()
+    image = errors.requires_grad_()
+    Objective(torch.nn.Identity(), "psnr")(image, torch.zeros_like(image)).backward()
+    assert image.grad is not None
+    flat, other = image.grad[:, 0, 0, 0].tolist()
+    assert 0 < flat < other
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -75,7 +75,11 @@ def train(
         int, typer.Option(min=1, help="Side of a small patch in pixels.")
     ] = TrainingSettings.patch,
     loss: Annotated[
-        str, typer.Option(help="l1, mean absolute error, or mse, mean square error.")
+        str,
+        typer.Option(
+            help="l1, mean absolute error; mse, mean square error; psnr, that of patches, "
+            "which ends a run best."
+        ),
     ] = TrainingSettings.loss,
     optimizer: Annotated[
         str, typer.Option(help="adam, or soap: slower steps that bring more.")

@@ -10,7 +10,7 @@ from bnnup.model.zoo import NETWORKS
 
 PRECISIONS = ("auto", "bf16", "no")
 OPTIMIZERS = ("adam", "soap")
-LOSSES = ("l1", "mse")
+LOSSES = ("l1", "mse", "psnr")
 # What a network is trained for, and how many variants of each picture it sees: clean
 # reductions alone, or damaged ones, too (``degrade``), or what was drawn for its pixels.
 VARIANTS = {"clean": 1, "real": 6, "film": 6, "screen": 1}
@@ -60,7 +60,7 @@ class TrainingSettings:
     minutes: float | None = None
     batch: int = 16  # patches, per device
     patch: int = 32  # low-resolution pixels, each way
-    loss: str = "l1"  # "l1", mean absolute error, or "mse", mean square error
+    loss: str = "l1"  # mean absolute error; "mse", mean square error; "psnr", that of patches
     optimizer: str = "adam"
     learning_rate: float = 1.5e-3  # at its peak
     warm_up: float = 0.03  # share of the run with rising learning rate

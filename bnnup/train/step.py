@@ -13,8 +13,25 @@ from torch.nn import functional
 from bnnup.train.soap import Soap
 
 
+def negative_psnr(image: Tensor, target: Tensor) -> Tensor:
+    """Mean over patches of minus their PSNR in dB: the loss of HINet (Chen et al., CVPRW 2021).
+
+    Patches are float32 in [0, 1], shaped (N, 1, H, W). One 8-bit level, squared, is added to
+    every mean square error, or the gradients of flat patches would drown the others.
+    """
+    errors = (image - target).square().mean((1, 2, 3))
+    return 10 * torch.log10(errors + 1 / 255**2).mean()
+
+
+LOSS_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": functional.l1_loss,
+    "mse": functional.mse_loss,
+    "psnr": negative_psnr,
+}
+
+
 class Objective(nn.Module):
-    """What training minimises: the mean absolute error of luma, or the mean square error.
+    """What training minimises: a loss of luma, one of ``LOSSES`` by name.
 
     A module around the network, so that precision and data parallelism wrap the
     training step alone; validation runs the bare network in float32.
@@ -23,7 +40,7 @@ class Objective(nn.Module):
     def __init__(self, network: nn.Module, loss: str) -> None:
         super().__init__()
         self.network = network
-        self.loss = functional.l1_loss if loss == "l1" else functional.mse_loss
+        self.loss = LOSS_FUNCTIONS[loss]
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         return self.loss(self.network(low), high)
