@@ -8,10 +8,12 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from conftest import Result, Run
 from PIL import Image
 
@@ -27,7 +29,13 @@ def test_starting_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("command", [[], ["upscale"], ["benchmark"], ["train"]], ids=str)
+def every_command() -> Iterator[list[str]]:
+    for name, command in typer.main.get_command(cli.app).commands.items():  # type: ignore[attr-defined]
+        yield [name]
+        yield from ([name, inner] for inner in getattr(command, "commands", {}))
+
+
+@pytest.mark.parametrize("command", [[], *every_command()], ids=" ".join)
 def test_help(run: Run, command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.code == 0

@@ -17,7 +17,9 @@ WIDE = 110  # characters in a line, from which on there is room for descriptions
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="edsr, edsr-x4, owner/repo[/file][@revision], or a path to a file."
+        metavar="NAME",
+        help="hybrid, hybrid-x4, owner/repo, owner/repo/file.safetensors (on the Hub; "
+        "@revision may follow both), or a path to a file.",
     ),
 ]
 OneScale = Annotated[
