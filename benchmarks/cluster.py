@@ -11,7 +11,7 @@ made of noise, as smooth as photographs; as many as take the process about S sec
 
 The second form lists a million pictures of a source that makes them when they are read,
 and has them "enlarged" by workers that repeat pixels and write nothing: listing, record,
-scheduling and Ray are the real ones. Needs two cores and pip install 'bnnup[cluster]'.
+scheduling and Ray are the real ones. Needs two cores and pip install '.[cluster]'.
 """
 
 import argparse

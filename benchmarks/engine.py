@@ -4,7 +4,7 @@
 
 Everything enlarges 320×180 luma ×4 with an EDSR of 16 blocks and 64 channels; times
 are the best of several repeats, taken in turn. Runtimes that are not installed are
-named and left out: pip install 'bnnup[bench]' brings them. For one core, run it under
+named and left out: pip install '.[bench]' brings them. For one core, run it under
 ``taskset -c 1``, on a machine that does nothing else.
 """
 

@@ -9,7 +9,7 @@ that is held to it, best of several repeats taken in turn, in processor time, so
 matters little what else the machine does. It keeps the times in docs/plane.json, and those
 of instruction sets that this machine lacks as they were measured on another one.
 ``draw`` makes the figure docs/quality.png and the tables in weights/README.md from them and
-from the scores in the model files. pip install 'bnnup[bench]' brings what it needs.
+from the scores in the model files. pip install '.[bench]' brings what it needs.
 """
 
 import argparse

@@ -11,7 +11,7 @@ too, the processor times still hold, the frames a second do not.
 
 The second form enlarges the film by a plain process, by one worker of a Ray cluster and
 by two, each held to a core of its own; starting workers and joining segments is left out.
-Needs two cores and pip install 'bnnup[cluster]'.
+Needs two cores and pip install '.[cluster]'.
 """
 
 import argparse

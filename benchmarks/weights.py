@@ -3,7 +3,7 @@
 python -m benchmarks.weights BENCH, where BENCH/Set5/HR and BENCH/Set14/HR hold the
 originals. Scores go into each file's metadata, the tables to weights/README.md. Times are
 those of one core, for 320×180 luma, best of several repeats taken in turn: run it under
-``taskset -c 1``, on a machine that does nothing else. pip install 'bnnup[bench]' brings
+``taskset -c 1``, on a machine that does nothing else. pip install '.[bench]' brings
 what it needs. `benchmarks.plane` shows the scores against time.
 """
 

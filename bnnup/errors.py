@@ -57,8 +57,8 @@ class StoppedError(Exception):
 
 
 def how_to_install(extra: str) -> str:
-    """How to get an optional part of the package, from the registry or from a clone."""
-    return f"pip install 'bnnup[{extra}]', or in a clone pip install '.[{extra}]'"
+    """How to get an optional part of the package."""
+    return f"pip install '.[{extra}]' in a clone of bnnup"
 
 
 def is_full(error: BaseException | None) -> bool:

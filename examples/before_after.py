@@ -15,7 +15,7 @@ CROPS = {  # left, top, right, bottom in pixels of the small picture
 }
 SCALE = 4
 
-upscaler = bnnup.load("edsr", scale=SCALE)
+upscaler = bnnup.load(scale=SCALE)
 rows = []
 for name, crop in CROPS.items():
     small = Image.open(EXAMPLES / name)

@@ -7,5 +7,5 @@ from PIL import Image
 import bnnup
 
 source, target = sys.argv[1:]
-upscaler = bnnup.load("edsr", scale=4)
+upscaler = bnnup.load(scale=4)
 upscaler(Image.open(source)).save(target)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ray._private.node import Node
     from ray.cluster_utils import Cluster
 
-NO_RAY = "no Ray for this Python: pip install 'bnnup[cluster]'"
+NO_RAY = "no Ray for this Python: pip install '.[cluster]'"
 STORE = 100 << 20  # bytes; Ray's default is a third of the memory
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+av = pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from films import ffmpeg, ffprobe, needs_ffmpeg, planes, source  # noqa: E402
 

@@ -325,5 +325,5 @@ def test_no_cluster_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ClusterError, match=r"pip install 'bnnup\[cluster\]'"), connected("auto"):
+    with pytest.raises(ClusterError, match=r"pip install '.\[cluster\]'"), connected("auto"):
         pass

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from functools import partial
 

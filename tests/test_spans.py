@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from films import ffmpeg, needs_ffmpeg, source
 

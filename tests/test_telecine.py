@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from conftest import Run
 from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, other_packets, times

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+av = pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from av.sidedata.sidedata import Type as SideData  # noqa: E402
 from conftest import KILL, KILLED, Run  # noqa: E402

@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from conftest import Run
 from films import ffmpeg, ffprobe, needs_ffmpeg, planes

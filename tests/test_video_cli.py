@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-av = pytest.importorskip("av", reason="PyAV is not installed (pip install 'bnnup[video]')")
+av = pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from conftest import Run  # noqa: E402
 from films import Interrupter, ffmpeg, ffprobe, needs_ffmpeg, planes, source, times  # noqa: E402

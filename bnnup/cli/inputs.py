@@ -23,7 +23,7 @@ PATTERNS = "--include", "--exclude"  # options that take patterns themselves
 Include = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="GLOB", help='Only files that match, such as "*.jpg".', rich_help_panel=PANEL
+        metavar="GLOB", help='Only files that match, such as "2019*".', rich_help_panel=PANEL
     ),
 ]
 Exclude = Annotated[

@@ -21,7 +21,7 @@ ModelName = Annotated[
         "-m",
         "--model",
         autocompletion=_complete_model,
-        help="auto (chosen for each picture), the name of a model, a .safetensors file, or "
+        help="auto (chosen for the picture or film), the name of a model, a .safetensors file, or "
         "owner/repo on the Hub.",
     ),
 ]

@@ -77,8 +77,8 @@ def train(
     loss: Annotated[
         str,
         typer.Option(
-            help="l1, mean absolute error; mse, mean square error; psnr, that of patches, "
-            "which ends a run best."
+            help="l1, mean absolute error; mse, mean square error; psnr, the mean PSNR of patches, "
+            "best for a last, short run."
         ),
     ] = TrainingSettings.loss,
     optimizer: Annotated[
