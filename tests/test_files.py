@@ -83,6 +83,60 @@ def test_links_are_followed(tmp_path: Path, steps: int, exists: bool) -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
+def test_a_moved_file_goes_where_a_link_leads(tmp_path: Path, exists: bool) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    goal, link = tmp_path / "elsewhere" / "goal", tmp_path / "link"
+    link.symlink_to(goal)
+    if exists:
+        goal.write_bytes(b"old")
+        goal.chmod(0o640)
+    (tmp_path / "file").write_bytes(CONTENT)
+    move(tmp_path / "file", link, "token")
+    assert link.is_symlink()
+    assert goal.read_bytes() == CONTENT
+    assert not exists or stat.S_IMODE(goal.stat().st_mode) == 0o640
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "link"]
+
+
+@pytest.mark.parametrize("way", ["writing", "replacing", "move"])
+def test_a_result_is_on_the_disk_before_it_has_its_name(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a power cut could leave the name to an empty file."""
+    synced: list[int] = []
+    named: list[int] = []
+
+    def fsync(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+
+    def replace(file: Path, target: Path) -> Path:
+        named.extend(synced)
+        os.replace(file, target)
+        return target
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    if way == "writing":
+        write(tmp_path / "out")
+    elif way == "replacing":
+        with replacing(tmp_path / "out") as temporary:
+            temporary.write_bytes(CONTENT)
+    else:
+        (tmp_path / "file").write_bytes(CONTENT)
+        move(tmp_path / "file", tmp_path / "out", "token")
+    assert (tmp_path / "out").stat().st_ino in named
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm")
+def test_files_in_shared_memory_are_files(request: pytest.FixtureRequest) -> None:
+    path = Path(f"/dev/shm/bnnup-test-{os.getpid()}")
+    path.write_bytes(b"old")
+    request.addfinalizer(path.unlink)
+    with pytest.raises(MediaError, match="exists"):
+        check_writable(path, force=False)
+
+
+@pytest.mark.parametrize("exists", [False, True])
 def test_what_a_link_leads_to_is_not_overwritten_unasked(tmp_path: Path, exists: bool) -> None:
     if exists:
         (tmp_path / "goal").write_bytes(b"old")
@@ -107,6 +161,10 @@ def test_the_mode_of_a_file_stays(tmp_path: Path, mode: int) -> None:
     path.chmod(mode)
     write(path)
     assert path.read_bytes() == CONTENT
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    (tmp_path / "file").touch()
+    move(tmp_path / "file", path, "token")
+    assert path.read_bytes() == b""
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 

@@ -44,6 +44,7 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
         if token:
             temporary.unlink(missing_ok=True)
         yield temporary
+        _sync(temporary)
         _replace(temporary, path)
     finally:
         with suppress(OSError):
@@ -51,9 +52,10 @@ def replacing(path: Path, token: str | None = None) -> Iterator[Path]:
 
 
 def move(file: Path, path: Path, token: str) -> None:
-    """A local file to ``path``, on the same file system or elsewhere, which appears whole.
+    """A local file to ``path``, on the same file system or elsewhere, where it appears whole.
 
-    A device or a pipe is written to, and stays.
+    It is on the disk then. Links are followed, and a file that is replaced leaves its mode to
+    the new one; a device or a pipe is written to, and stays.
     """
     if not paths.is_local(path):
         paths.upload(str(file), path, token)
@@ -62,8 +64,20 @@ def move(file: Path, path: Path, token: str) -> None:
         with file.open("rb") as source:
             _pour(source, path)
         file.unlink()
+    elif os.path.islink(path):  # it may lead to another file system
+        with writing(path, token) as target, file.open("rb") as source:
+            shutil.copyfileobj(source, target)
+        file.unlink()
     else:
+        _keep_mode(file, path)
+        _sync(file)
         _replace(file, path)
+
+
+def _sync(file: Path) -> None:
+    """Waits until it is on the disk: a power cut could leave a new name to an empty file."""
+    with file.open("r+b") as opened:
+        os.fsync(opened.fileno())
 
 
 def _pour(source: IO[bytes], path: Path) -> None:
@@ -147,9 +161,11 @@ def _followed(path: Path) -> Path:
 
 def _is_special(path: Path) -> bool:
     """Whether it is a device, a pipe or a socket: what is there to be written to, not replaced."""
-    if path.is_relative_to("/dev") or path.is_relative_to("/proc"):
-        return os.path.exists(path)  # /dev/stdout may lead to a file that others hold open
-    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+    if not os.path.exists(path):
+        return False
+    if os.path.islink(path) and (path.is_relative_to("/dev") or path.is_relative_to("/proc")):
+        return True  # /dev/stdout may lead to a file that others hold open
+    return not (os.path.isfile(path) or os.path.isdir(path))
 
 
 @contextmanager
@@ -177,8 +193,7 @@ def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
             with replacing(path, token) as temporary, temporary.open("x+b") as file:
                 yield file
                 file.flush()
-                _keep_mode(file.fileno(), path)
-                os.fsync(file.fileno())  # or a power cut could leave the new name to an empty file
+                _keep_mode(temporary, path)
                 # A worker that was given up may have lived on: the later one made its file anew.
                 if not os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
                     raise OSError("another process is writing it, too")
@@ -190,10 +205,10 @@ def writing(path: Path, token: str | None = None) -> Iterator[IO[bytes]]:
         raise MediaError(f"cannot write {path}: {reason(error)}") from error
 
 
-def _keep_mode(file: int, path: Path) -> None:
+def _keep_mode(file: Path, path: Path) -> None:
     """Who may do what with a file that is replaced holds for the new one."""
     with suppress(OSError, AttributeError):  # not every system knows all of it
         old = path.stat()
         if os.geteuid() == 0:
-            os.fchown(file, old.st_uid, old.st_gid)  # which clears some of the mode
-        os.fchmod(file, stat.S_IMODE(old.st_mode))
+            os.chown(file, old.st_uid, old.st_gid)  # which clears some of the mode
+        file.chmod(stat.S_IMODE(old.st_mode))
