@@ -66,6 +66,21 @@ def test_what_is_free_is_a_part_of_all() -> None:
     assert 0 < memory.available() <= psutil.virtual_memory().total
 
 
+def test_files_that_a_container_keeps_in_memory_are_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They count as its own, though they make room when it is needed."""
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    megabyte = 2**20
+    (tmp_path / "memory.max").write_text(f"{60 * megabyte}\n")
+    (tmp_path / "memory.current").write_text(f"{59 * megabyte}\n")
+    assert memory.available() == megabyte
+    (tmp_path / "memory.stat").write_text(f"anon 7\nactive_file 9\ninactive_file {40 * megabyte}\n")
+    assert memory.available() == 41 * megabyte
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() > 60 * megabyte
+
+
 @pytest.mark.parametrize("name", ["PNG", "TIFF"])
 def test_streamed_formats_never_hold_the_result(name: str) -> None:
     """40 megapixels, 120 MB of pixels, in strips of 0.6 MB."""
