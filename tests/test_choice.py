@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from bnnup.folders.ledger import NAME
 from bnnup.model import zoo
+from bnnup.pictures.icc import srgb
 from bnnup.pictures.loss import Loss, jpeg_quality
 from bnnup.pictures.picture import Picture
 from bnnup.pictures.read import decode
@@ -78,6 +80,34 @@ def test_quality_is_what_the_encoder_was_told(quality: int) -> None:
 )
 def test_what_a_file_lost(name: str, options: dict[str, object], loss: Loss | None) -> None:
     assert saved(smooth(), name, **options).loss == loss
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "exif", "animated", "from Python"])
+def test_what_webp_lost(kind: str, lossless: bool) -> None:
+    """Where its pixels are depends on what else is in the file."""
+    pixels = smooth()
+    exif = b"Exif\0\0MM\0*\0\0\0\10\0\0\0\0\0\0"
+    options: dict[str, dict[str, Any]] = {
+        "exif": {"exif": exif, "icc_profile": srgb()},
+        "animated": {"save_all": True, "append_images": [Image.fromarray(pixels[::-1])]},
+    }
+    if kind == "from Python":
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, "WEBP", lossless=lossless)
+        loss = Picture.of(Image.open(file)).loss
+    else:
+        loss = saved(pixels, "WEBP", lossless=lossless, **options.get(kind, {})).loss
+    assert loss == (None if lossless else Loss("lossy WebP"))
+
+
+def test_webp_whose_file_is_gone_counts_as_lossy(tmp_path: Path) -> None:
+    path = tmp_path / "picture.webp"
+    Image.fromarray(smooth()).save(path, lossless=True)
+    with Image.open(path) as image:
+        image.load()
+        assert Picture.of(image).loss == Loss("lossy WebP")
+    assert Picture.of(image).loss == Loss("lossy WebP")
 
 
 @pytest.mark.parametrize("sigma", [0, 2, 5, 10, 20])

@@ -39,6 +39,7 @@ class Picture:
     @classmethod
     def of(cls, image: Image.Image) -> "Picture":
         """A PIL image of any mode, turned upright as its EXIF says."""
+        loss = find_loss(image, getattr(image, "fp", None))  # which loading takes away
         image.load()
         info = metadata.read_info(image)
         orientation = metadata.orientation(info)
@@ -47,7 +48,7 @@ class Picture:
         info = {key: value for key, value in {**info, **profile}.items() if value}
         notes = (*notes, *metadata.left_out(lost))
         upright = turn_upright(pixels, orientation)
-        return cls(upright, info, notes=notes, loss=find_loss(image, b""))
+        return cls(upright, info, notes=notes, loss=loss)
 
 
 def read_image(image: Image.Image) -> tuple[NDArray[Any], Info, tuple[str, ...]]:

@@ -132,7 +132,7 @@ class _Source:
         return Picture(pixels, info, self.format, notes, moving, self._loss())
 
     def _loss(self) -> Loss | None:
-        return None if self.image is None else find_loss(self.image, self._content(PREFIX))
+        return None if self.image is None else find_loss(self.image, self.file)
 
     @property
     def size(self) -> tuple[int, int]:
