@@ -256,6 +256,26 @@ def test_file_that_is_no_model_is_removed(server: Hub, content: bytes) -> None:
     assert cached_files() == []
 
 
+def test_what_two_revisions_share_stays_for_the_other(
+    server: Hub, model_files: Path, run: Run
+) -> None:
+    content = {
+        f"some-x{scale}.safetensors": (model_files / f"tiny-x{scale}.safetensors").read_bytes()
+        for scale in (2, 4)
+    }
+    old = server.add(REPOSITORY, content)
+    new = server.add(REPOSITORY, content | {"README.md": b"new"})
+    for revision in old, new:
+        for file in content:
+            hub.fetch(hub.Place(REPOSITORY, file, revision), None)
+    done = run("models", "remove", f"{REPOSITORY}/some-x2.safetensors@{old}")
+    assert done.code == 0, done.err
+    left = {(cached.place.file, cached.commit) for cached in hub.list_cached()}
+    assert left == {(file, commit) for file in content for commit in (old, new)} - {
+        ("some-x2.safetensors", old)
+    }
+
+
 def test_enormous_file_is_not_fetched(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "MAX_FILE", 1000)
     with pytest.raises(HubError, match="too large"):

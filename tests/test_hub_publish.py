@@ -119,6 +119,18 @@ def test_update_keeps_what_is_there(
     assert "| `tiny-x4.safetensors` | ×4 |" in body
 
 
+def test_a_failing_connection_does_not_cost_the_card_its_models(
+    run: Run, trained: dict[int, Path], server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert run("publish", trained[2], "--repo", REPOSITORY).code == 0
+    card = list(server.repositories[REPOSITORY].commits.values())[-1]["README.md"]
+    server.misbehave(403, "tiny-x2.safetensors")
+    done = run("publish", trained[4], "--repo", REPOSITORY)
+    assert done.code == 1
+    assert list(server.repositories[REPOSITORY].commits.values())[-1]["README.md"] == card
+
+
 def test_private(
     run: Run, trained: dict[int, Path], server: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,7 +157,7 @@ def _check_digest(path: Path, place: Place, listed: RepoSibling | None = None) -
     with explained(place):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected not in (None, digest):
-        discard(path)
+        discard(path, damaged=True)
         raise HubError(
             f"{place} is damaged (its SHA-256 is not the expected one) and was removed; "
             "run the same command to fetch it again"
@@ -240,14 +240,25 @@ def list_cached() -> list[Cached]:
     return found
 
 
-def discard(path: Path) -> None:
-    """Removes a cached file, what it points to, and its revision once nothing else is in it."""
-    for _, revision in _revisions():
-        files = {file.file_path: file.blob_path for file in revision.files}
-        if path in files and len(files) > 1:
-            _remove(path, files[path])
-        elif path in files:
+def discard(path: Path, *, damaged: bool = False) -> None:
+    """Removes a cached file, and its revision once nothing else is in it.
+
+    What revisions have in common stays for the others; what is ``damaged`` goes from all.
+    """
+    revisions = [revision for _, revision in _revisions()]
+    links = {file.file_path: file.blob_path for each in revisions for file in each.files}
+    if path not in links:
+        return
+    same = {link for link, blob in links.items() if blob == links[path]}
+    doomed = same if damaged else {path}
+    for revision in revisions:
+        files = {file.file_path for file in revision.files}
+        if files <= doomed:
             scan_cache_dir(cache_folder()).delete_revisions(revision.commit_hash).execute()
+        else:
+            _remove(*(files & doomed))
+    if doomed == same:
+        _remove(links[path])
 
 
 def _remove(*paths: Path) -> None:

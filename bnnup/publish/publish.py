@@ -1,7 +1,6 @@
 """Models to the Hub: files, a card, and an example."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,8 +80,11 @@ def _published(repository: str, new: Mapping[str, Path]) -> dict[str, Path]:
     """The models that a repository holds and that no new one replaces."""
     place, old = hub.Place(repository), {}
     for file in hub.list_files(place).keys() - new.keys():
-        with suppress(HubError):  # another library's file
+        try:
             old[file] = hub.fetch(replace(place, file=file), update=True)
+        except HubError as error:
+            if not isinstance(error.__cause__, WeightsError):  # another library's file
+                raise
     return old
 
 
