@@ -64,7 +64,8 @@ def how_to_install(extra: str) -> str:
 def is_full(error: BaseException | None) -> bool:
     """Whether a full disk or a quota is behind an error."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # libav's errors have numbers, too, though not all of them are OSErrors.
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return True
         error = error.__cause__ or error.__context__
     return False

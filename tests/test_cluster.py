@@ -19,7 +19,14 @@ from nodes import NO_RAY, add_node
 
 from bnnup.cluster import workers as module
 from bnnup.cluster.workers import TRIES, Outcome, Workers, connected
-from bnnup.errors import BackendError, ClusterError, FullError, MediaError, ModelNotFoundError
+from bnnup.errors import (
+    BackendError,
+    BnnupError,
+    ClusterError,
+    FullError,
+    MediaError,
+    ModelNotFoundError,
+)
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -218,13 +225,16 @@ def test_a_unit_that_kills_its_workers(workers: Make) -> None:
     assert (found[7].error, found[7].tries) == (f"its worker died {TRIES} times", TRIES)
 
 
-@pytest.mark.parametrize("error", [ModelNotFoundError("no such model"), BackendError("no engine")])
-def test_what_concerns_all_ends_the_job(workers: Make, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ModelNotFoundError("no such model", hint="scale"), BackendError("no engine")]
+)
+def test_what_concerns_all_ends_the_job(workers: Make, error: BnnupError) -> None:
     def work(number: int) -> int:
         raise error
 
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(type(error), match=str(error)) as raised:
         [*workers(work).run(range(9))]
+    assert raised.value.hint == error.hint
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -94,6 +94,15 @@ def test_avi_refuses_a_variable_frame_rate(upscaler: Upscaler, tmp_path: Path) -
     assert "different times" in str(refused(upscaler, before, tmp_path / "out.avi"))
 
 
+def test_more_frames_a_second_than_a_container_counts_are_refused(
+    upscaler: Upscaler, tmp_path: Path
+) -> None:
+    before = tmp_path / "in.mkv"
+    ffmpeg(f"{source(rate=1000, seconds=0.05)} -c:v ffv1 {before}")
+    error = refused(upscaler, before, tmp_path / "out.ts")
+    assert "does not keep 1000.000 frames a second; .mkv does" in str(error)
+
+
 @pytest.mark.parametrize("ending", ["m3u8", "mpd"])
 def test_an_output_of_many_files_is_refused(
     ending: str, upscaler: Upscaler, tmp_path: Path

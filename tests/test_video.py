@@ -29,7 +29,7 @@ from films import (  # noqa: E402
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
 from bnnup.cli.output import with_hint  # noqa: E402
-from bnnup.errors import MediaError  # noqa: E402
+from bnnup.errors import FullError, MediaError  # noqa: E402
 from bnnup.system import paths  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler, load  # noqa: E402
 from bnnup.video import codecs, enlarge, estimate, mux, spans, transcode  # noqa: E402
@@ -579,7 +579,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(
     with monkeypatch.context() as patch:
         wrote = SegmentWriter.write
         patch.setattr(SegmentWriter, "write", write)
-        with pytest.raises(MediaError, match="No space left on device; what is done is kept"):
+        with pytest.raises(FullError, match="No space left on device; what is done is kept"):
             enlarge_video(upscaler, long_film, after)
     assert 18 <= enlarge_video(upscaler, long_film, after).progress.resumed <= 22
     assert times(after) == times(long_film)

@@ -118,6 +118,17 @@ def test_one_broken_film_does_not_end_the_others(run: Run, films: Path, tiny: Pa
     assert made(films.with_name("films_x2")) == ["more/c.mp4"]
 
 
+def test_a_film_that_cannot_be_opened_does_not_end_the_others(
+    run: Run, films: Path, tiny: Path
+) -> None:
+    (films / "a.mkv").unlink()
+    (films / "a.mkv").symlink_to("a.mkv")
+    done = run("video", films, "-m", tiny, "--exclude", "b*", "--json")
+    assert done.code == 1
+    assert "a.mkv cannot be read" in done.err
+    assert made(films.with_name("films_x2")) == ["more/c.mp4"]
+
+
 def test_what_is_there_is_not_overwritten(run: Run, films: Path, tiny: Path) -> None:
     target = films / "a_x2.mkv"
     target.write_bytes(b"precious")
@@ -478,6 +489,14 @@ def test_numbered_pictures_become_a_film(run: Run, bicubic: Path, frames: Path) 
 )
 def test_results_of_numbered_pictures_have_no_number(pattern: str, name: str) -> None:
     assert plain_name(Path(pattern)).name == name
+
+
+def test_a_gap_of_any_length_is_told(run: Run, tiny: Path, frames: Path) -> None:
+    for number in 1, 20240501123000:
+        (frames / f"shot_{number}.png").write_bytes((frames / "r_0998.png").read_bytes())
+    done = run("video", frames / "shot_%d.png", "-m", tiny)
+    assert done.code == 1
+    assert "shot_2.png is missing" in done.err
 
 
 def test_numbered_pictures_in_part(run: Run, bicubic: Path, frames: Path) -> None:

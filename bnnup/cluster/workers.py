@@ -404,7 +404,7 @@ class _Runner:
 
 def _bare(error: BnnupError) -> BnnupError:
     """The same without what led to it, which need not be importable elsewhere."""
-    return type(error)(str(error))
+    return type(error)(str(error), hint=error.hint)
 
 
 def _last_line(error: BaseException) -> str:

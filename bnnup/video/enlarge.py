@@ -17,7 +17,7 @@ from typing import Any
 import av
 
 from bnnup import __version__
-from bnnup.errors import FullError, MediaError
+from bnnup.errors import FullError, MediaError, is_full
 from bnnup.model.file import Model
 from bnnup.model.zoo import SCALES
 from bnnup.system import paths
@@ -204,7 +204,8 @@ def _explained(folder: WorkFolder) -> Iterator[None]:
     try:
         yield
     except (OSError, av.FFmpegError) as error:
-        raise MediaError(f"writing failed: {error.strerror or error}; {kept}") from error
+        kind = FullError if is_full(error) else MediaError
+        raise kind(f"writing failed: {error.strerror or error}; {kept}") from error
     except FullError as error:
         raise FullError(f"writing failed: {error}; {kept}") from error
 

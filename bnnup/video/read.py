@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from bnnup.errors import MediaError
+from bnnup.errors import MediaError, reason
 from bnnup.system import paths
 from bnnup.video.animation import DEEP_PIX_FMT, FORMATS, PIX_FMT, is_webp, to_apng
 from bnnup.video.frames import DEEP_WHITE, filters_for, is_deep, is_rgb, mapped
@@ -119,7 +119,11 @@ def open_film(path: Path, reach: float | None = None) -> Iterator[InputContainer
     if is_sequence(path):
         form = FORMAT
         options |= {"start_number": str(first_number(path)), "framerate": str(RATE)}
-    with _place(path) as file:
+    try:
+        place = _place(path)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read: {reason(error)}") from error
+    with place as file:
         try:
             container = av.open(
                 file, "r", form, container_options=options, metadata_errors="replace"

@@ -1,6 +1,7 @@
 """Numbered pictures: frames/%05d.png."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from bnnup.errors import MediaError
@@ -21,9 +22,9 @@ def first_number(path: Path) -> int:
     numbers = sorted(pictures(path))
     if not numbers:
         raise MediaError(f"there are no pictures called {path}")
-    missing = set(range(numbers[0], numbers[-1])) - set(numbers)
-    if missing:
-        raise MediaError(f"{numbered(path, min(missing))} is missing")
+    for number, after in pairwise(numbers):
+        if after > number + 1:
+            raise MediaError(f"{numbered(path, number + 1)} is missing")
     return numbers[0]
 
 

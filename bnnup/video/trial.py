@@ -243,7 +243,7 @@ def _lost(path: Path, film: Film, fit: ContainerFit) -> Misfits:
         )
     if abs(made.rate / film.rate - 1) > RATES:
         found[film.index] = (
-            f"{name} does not keep {float(film.rate):.3f} frames a second; .mkv does"
+            f"{container} does not keep {float(film.rate):.3f} frames a second; .mkv does"
         )
     return found
 
