@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import pytest
 av = pytest.importorskip("av", reason="PyAV is not installed (pip install '.[video]')")
 
 from conftest import Run  # noqa: E402
-from films import ffmpeg, ffprobe, needs_ffmpeg, source  # noqa: E402
+from films import ffmpeg, ffprobe, needs_ffmpeg, other_packets, source, times  # noqa: E402
 
 from bnnup.errors import MediaError  # noqa: E402
 from bnnup.system import files  # noqa: E402
 from bnnup.upscale.upscaler import Upscaler  # noqa: E402
-from bnnup.video import enlarge  # noqa: E402
+from bnnup.video import enlarge, mux, survey  # noqa: E402
 from bnnup.video.enlarge import Options, enlarge_video  # noqa: E402
-from bnnup.video.read import Cut  # noqa: E402
+from bnnup.video.read import Cut, read_any  # noqa: E402
 from bnnup.video.segments import unfinished  # noqa: E402
 
 pytestmark = needs_ffmpeg
@@ -101,6 +102,33 @@ def test_more_frames_a_second_than_a_container_counts_are_refused(
     ffmpeg(f"{source(rate=1000, seconds=0.05)} -c:v ffv1 {before}")
     error = refused(upscaler, before, tmp_path / "out.ts")
     assert "does not keep 1000.000 frames a second; .mkv does" in str(error)
+
+
+@pytest.mark.parametrize("sound", ["aac", ""])
+def test_a_part_of_a_long_film_takes_no_look_at_the_rest(
+    sound: str, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after, words = tmp_path / "in.mkv", tmp_path / "out.mkv", tmp_path / "in.srt"
+    words.write_text("1\n00:00:01,000 --> 00:00:01,500\nHello\n")
+    streams = f"-f lavfi -i sine=d=60 -i {words}" if sound else ""
+    ffmpeg(f"{source(rate=5, seconds=60)} {streams} -c:v libx264 -g 5 {before}")
+    latest: list[float] = []
+
+    def watched(container: Any, *rest: Any) -> Iterator[Any]:
+        for packet in read_any(container, *rest):
+            if packet.pts is not None:
+                latest.append(float(packet.pts * packet.time_base))
+            yield packet
+
+    for module in survey, mux:
+        monkeypatch.setattr(module, "read_any", watched)
+    enlarge_video(upscaler, before, after, Options(cut=Cut(duration=2)))
+    assert 2 < max(latest) < 20
+    assert len(times(after)) == 10
+    found = {s["codec_type"]: s for s in probed(after)}
+    if sound:
+        assert len(other_packets(after)) > 40
+        assert set(found) == {"video", "audio", "subtitle"}
 
 
 @pytest.mark.parametrize("ending", ["m3u8", "mpd"])

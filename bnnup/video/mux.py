@@ -30,6 +30,7 @@ from bnnup.video.segments import Chunk, Segment, WorkFolder, join
 GLOBAL_HEADER, NO_FILE = 0x40, 0x1  # libav's AVFMT_GLOBALHEADER and AVFMT_NOFILE
 PREROLL = Fraction(1, 20)  # seconds of hidden sound that decoders need before the first heard
 # What MP4 keeps as data streams and its writer makes anew, of chapters and of timecode.
+STEADY = ("video", "audio")  # streams that always go on, as others need not
 REMADE = ("text", "tmcd")
 # What an earlier encoder or container said of its own work.
 STALE = ("encoder", "duration", "bps", "number_of_", "_statistics", "alpha_mode")
@@ -275,7 +276,13 @@ class Muxer:
     ) -> Iterator[tuple[int, Packet[Any]]]:
         """Wanted packets as they go into the output, converted if need be, with their streams'
         numbers."""
+        ahead = {s.index for s in wanted if s.type in STEADY and not is_cover(s)}
         for packet in read_any(self._source, wanted, damage):
+            seconds = self._seconds(packet)
+            if seconds is not None and cut.is_over(seconds):
+                ahead.discard(packet.stream_index)
+                if not ahead:
+                    break
             if not self._is_wanted(packet, cut):
                 continue
             number = packet.stream_index
@@ -292,11 +299,17 @@ class Muxer:
 
     def _is_wanted(self, packet: Packet[Any], cut: Cut) -> bool:
         """Not what lies outside of the wanted part, or what the film's edit list hides."""
-        if packet.pts is None:
+        seconds = self._seconds(packet)
+        if seconds is None:
             return True
-        seconds = packet.pts * packet.time_base - self._film.begin
-        end = seconds + (packet.duration or 0) * packet.time_base
-        return cut.contains(float(seconds)) and not (packet.is_discard and end < -PREROLL)
+        end = seconds + float((packet.duration or 0) * packet.time_base)
+        return cut.contains(seconds) and not (packet.is_discard and end < -PREROLL)
+
+    def _seconds(self, packet: Packet[Any]) -> float | None:
+        """The moment of the film at which it is shown or heard, if it says so."""
+        if packet.pts is None:
+            return None
+        return float(packet.pts * packet.time_base - self._film.begin)
 
     def _shift(self, packet: Packet[Any], base: Fraction | None) -> None:
         """To the output's times, in the base in which its container counts."""

@@ -49,6 +49,7 @@ FIELDS = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 # Codecs whose frames say themselves whether they are interlaced.
 TELLING = ("h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "prores", "dvvideo", "dnxhd")
 
+INTERLEAVED = 10.0  # seconds by which packets of one moment may lie apart in a file
 MOMENT = 1e-6  # seconds: moments that are nearer to each other are the same
 LISTS = {"concat", "dash", "hls", "imf", "webm_dash_manifest"}  # libav's names
 LIST_ENDINGS = (".concat", ".ffconcat", ".m3u", ".m3u8", ".mpd")
@@ -89,6 +90,10 @@ class Cut:
     def is_late(self, seconds: float) -> bool:
         """Whether it comes after the wanted part."""
         return self.duration is not None and seconds >= self.start + self.duration - MOMENT
+
+    def is_over(self, seconds: float) -> bool:
+        """Whether it comes so late that no packet after it in the file is wanted."""
+        return self.is_late(seconds - INTERLEAVED)
 
     def contains(self, seconds: float) -> bool:
         """Whether it is wanted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, takewhile
 
 import av
 from av.packet import Packet
@@ -47,7 +47,11 @@ def survey(film: Film, cut: Cut) -> Survey:
         jump(container, stream, cut)
         stream.codec_context.skip_frame = "NONKEY"
         decoder = find_decoder(stream)
-        for packet in chain(read_any(container, [stream], BadPackets()), [None]):
+        packets = takewhile(
+            lambda packet: packet.pts is None or not cut.is_over(_seconds(film, packet.pts)),
+            read_any(container, [stream], BadPackets()),
+        )
+        for packet in chain(packets, [None]):
             if packet is not None and packet.pts is not None:
                 if not cut.contains(_seconds(film, packet.pts)):
                     continue
