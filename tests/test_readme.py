@@ -55,6 +55,7 @@ def test_a_command(command: str, desk: Path) -> None:
         if FFMPEG is None:
             pytest.skip("ffmpeg is not installed")
         film = "-f lavfi -i testsrc2=size=64x48:rate=8:duration=0.5 -pix_fmt yuv420p"
+        film += " -f lavfi -i sine=d=0.5"
         for name in "clip.mp4", "in.mkv":
             subprocess.run(f"{FFMPEG} -v error {film} {name}".split(), check=True)
     if command.startswith("bnnup compare"):
