@@ -6,13 +6,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from skimage import metrics as oracle
 from training import TINY, trained, write_pictures
 from typer.testing import CliRunner
@@ -22,14 +19,11 @@ from bnnup.cli import app
 from bnnup.errors import TrainingError
 from bnnup.measure import metrics
 from bnnup.model.file import load_model
-from bnnup.model.zoo import Network
-from bnnup.pixels import bicubic
-from bnnup.train.data import CLEAN, WHITE, PatchPool, hold_out, list_pictures, read_pair
+from bnnup.train.data import WHITE, read_pair
 from bnnup.train.degrade import CASES
 from bnnup.train.initial import CHECKPOINT, read_checkpoint
 from bnnup.train.loop import LOG, MODEL, Trainer
-from bnnup.train.pack import pack
-from bnnup.train.queue import run_queue
+from bnnup.train.pictures import hold_out, list_pictures
 from bnnup.train.settings import LOSSES, OPTIMIZERS, VARIANTS, TrainingSettings
 from bnnup.train.step import Objective, choose_precision
 
@@ -37,104 +31,6 @@ from bnnup.train.step import Objective, choose_precision
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-def test_held_out_pictures_are_spread_and_disjoint(pictures: Path) -> None:
-    paths = list_pictures(pictures, scale=2)
-    assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "3.png"]
-    training, validation = hold_out(paths, 36)
-    assert [path.name for path in validation] == ["2.png"]  # an eighth, but one at least
-    assert sorted(training + validation) == paths
-    many = [Path(f"{i:02}.png") for i in range(32)]
-    training, validation = hold_out(many, 2)
-    assert [path.name for path in validation] == ["08.png", "24.png"]
-    assert sorted(training + validation) == many
-    assert len(hold_out(many, 36)[1]) == 4
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_pairs_are_luma_of_the_8_bit_reduction(pictures: Path, scale: int) -> None:
-    high, low = read_pair(pictures / "3.png", scale)
-    rgb = np.asarray(Image.open(pictures / "3.png"))
-    rgb = rgb[: 37 - 37 % scale, : 41 - 41 % scale]
-    weights = np.array([0.299, 0.587, 0.114]) / 255
-    np.testing.assert_allclose(high / WHITE, rgb @ weights, atol=1 / WHITE)
-    np.testing.assert_allclose(low / WHITE, bicubic.reduce(rgb, scale) @ weights, atol=1 / WHITE)
-
-
-@pytest.fixture
-def drawn(tmp_path: Path) -> Path:
-    """Two pictures drawn at 1x, 2x and 3x, each with one grey per size and place."""
-    folder = tmp_path / "drawn"
-    folder.mkdir()
-    for name in "ab":
-        for density in (1, 2, 3):
-            rows, columns = np.indices((20 * density, 24 * density)) // density
-            grey = 40 * density + (rows + columns) % 7
-            path = folder / f"{name}@{density}x.png"
-            Image.fromarray(grey.astype(np.uint8)).save(path)
-    return folder
-
-
-@pytest.mark.parametrize("scale", [2, 3])
-@pytest.mark.parametrize("side", [None, 18])
-def test_drawn_pairs_are_what_was_drawn_at_both_sizes(
-    drawn: Path, scale: int, side: int | None
-) -> None:
-    paths = list_pictures(drawn, scale=scale)
-    assert [path.name for path in paths] == [f"a@{scale}x.png", f"b@{scale}x.png"]
-    high, low = read_pair(paths[0], scale, side)
-    if side is not None:
-        assert low.shape == (side // scale, side // scale)
-    # The same place of the drawing: the two differ by their sizes' greys alone.
-    repeated = low.repeat(scale, 0).repeat(scale, 1)
-    assert (high - repeated == 40 * (scale - 1) * 128).all()
-
-
-def test_drawn_pictures_are_whole_multiples(drawn: Path) -> None:
-    Image.new("L", (24, 19)).save(drawn / "a@1x.png")
-    with pytest.raises(TrainingError, match="not 2 times as large"):
-        read_pair(drawn / "a@2x.png", 2)
-    with pytest.raises(TrainingError, match="drawn at 4x"):
-        list_pictures(drawn, scale=4)
-
-
-@pytest.mark.parametrize("scale", [2, 3])
-def test_patches_are_crops_of_a_picture_under_one_of_eight_symmetries(
-    pictures: Path, scale: int
-) -> None:
-    paths = list_pictures(pictures, scale=scale)
-    pool = PatchPool.load(paths, scale, 8, torch.device("cpu"))
-    low, high = pool.sample(64, 8, torch.Generator().manual_seed(0))
-    assert low.shape == (64, 1, 8, 8)
-    assert high.shape == (64, 1, 8 * scale, 8 * scale)
-    pairs = [[plane / np.float32(WHITE) for plane in read_pair(p, scale)] for p in paths]
-    symmetries = {find_crop(low[i, 0].numpy(), high[i, 0].numpy(), pairs, scale) for i in range(64)}
-    assert len(symmetries) == 8
-
-
-def find_crop(
-    low: np.ndarray, high: np.ndarray, pairs: list[list[NDArray[Any]]], scale: int
-) -> tuple[int, bool]:
-    """The (quarter turns, mirrored) under which both patches stand at one place."""
-    for turns in range(4):
-        for mirrored in (False, True):
-            a, b = (np.rot90(np.fliplr(p) if mirrored else p, turns) for p in (low, high))
-            for whole_high, whole_low in pairs:
-                windows = np.lib.stride_tricks.sliding_window_view(whole_low, a.shape)
-                for top, left in np.argwhere((windows == a).all((2, 3))):
-                    rows = slice(top * scale, top * scale + len(b))
-                    columns = slice(left * scale, left * scale + len(b))
-                    if np.array_equal(whole_high[rows, columns], b):
-                        return turns, mirrored
-    raise AssertionError("the patch stands nowhere")
-
-
-def test_pictures_smaller_than_a_patch_are_left_out(pictures: Path) -> None:
-    pool = PatchPool.load(list_pictures(pictures, scale=2), 2, 24, torch.device("cpu"))
-    assert pool.height.tolist() == [32]
-    with pytest.raises(TrainingError, match="as large as a patch"):
-        PatchPool.load(list_pictures(pictures, scale=2), 2, 64, torch.device("cpu"))
 
 
 def test_schedule_warms_up_and_falls_to_zero() -> None:
@@ -297,7 +193,7 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
         TrainingSettings(precision="fp8")
     with pytest.raises(TrainingError, match="adam or soap"):
         TrainingSettings(optimizer="sgd")
-    with pytest.raises(TrainingError, match="l1 or mse"):
+    with pytest.raises(TrainingError, match="l1, mse or psnr"):
         TrainingSettings(loss="l2")
     with pytest.raises(TrainingError, match="held_out must be above 0"):
         TrainingSettings(held_out=0)
@@ -309,35 +205,6 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"junk")
     with pytest.raises(TrainingError, match="cannot read"):
         read_pair(tmp_path / "broken.png", 2)
-
-
-def test_the_queue_trains_bundles_and_goes_on_where_it_was_stopped(
-    pictures: Path, tmp_path: Path
-) -> None:
-    lines: list[str] = []
-    network = Network("tiny", "edsr", 1, 8, 1e-3, "for this test")
-    runs, weights = tmp_path / "runs", tmp_path / "weights"
-
-    def run() -> list[str]:
-        lines.clear()
-        base = replace(TINY, steps=6)
-        options: dict[str, Any] = {
-            "validate_every": 2,
-            "networks": (network,),
-            "report": lines.append,
-        }
-        run_queue([pictures], runs, weights, base=base, **options)
-        return lines
-
-    assert sum("bundled" in line for line in run()) == 3
-    for scale in (2, 3, 4):
-        model = load_model(weights / f"tiny-x{scale}.safetensors")
-        assert model.program.scale == scale
-        assert model.about["licence"] == "MIT"
-    assert not any("bundled" in line for line in run()), "nothing is better than itself"
-    (runs / "tiny-x3-6" / CHECKPOINT).unlink()
-    (weights / "tiny-x3.safetensors").unlink()
-    assert [line for line in run() if "bundled" in line] == ["tiny-x3: bundled"]
 
 
 def test_the_command_trains_and_the_same_command_resumes(pictures: Path, tmp_path: Path) -> None:
@@ -373,19 +240,6 @@ def test_a_run_for_damaged_pictures(pictures: Path, tmp_path: Path, kind: str) -
     assert torch.equal(again.pool.low, trainer.pool.low)
 
 
-def test_a_share_of_the_patches_is_clean(pictures: Path) -> None:
-    paths, device = list_pictures(pictures, scale=2), torch.device("cpu")
-    pool = PatchPool.load(paths, 2, 8, device, trained_for="film")
-    clean = PatchPool.load(paths, 2, 8, device)
-    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
-    (low, high), (clean_low, clean_high) = (
-        p.sample(2000, 8, g) for p, g in zip((pool, clean), generators, strict=True)
-    )
-    assert torch.equal(high, clean_high), "the same places, damaged or not"
-    share = (low == clean_low).all((1, 2, 3)).float().mean().item()
-    assert share == pytest.approx(CLEAN, abs=0.05)
-
-
 def test_a_step_that_cannot_be_compiled_runs_as_it_is(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,16 +264,3 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(
     assert said[0] == "not compiled, but as it is: no such kernel"
     for name, tensor in plain.items():
         torch.testing.assert_close(fallen[name], tensor, rtol=0, atol=0)
-
-
-def test_packed_pictures_train_alike(pictures: Path, tmp_path: Path) -> None:
-    packed = tmp_path / "packed"
-    assert pack([pictures], packed) == 4
-    for path in list_pictures(packed):
-        luma, expected = read_pair(path, 2)[0], read_pair(pictures / f"{path.stem}.png", 2)[0]
-        assert luma.shape == expected.shape
-        assert abs(luma - expected.astype(float)).mean() / WHITE < 0.02
-    with pytest.raises(TrainingError, match="exists"):
-        pack([pictures], packed)
-    with pytest.raises(TrainingError, match="two pictures are called 0"):
-        pack([pictures, pictures], tmp_path / "twice")

@@ -26,13 +26,14 @@ from bnnup.errors import TrainingError
 from bnnup.model.file import Model, save_model
 from bnnup.nn import ARCHITECTURES, export, quantize
 from bnnup.nn.layers import BinaryConvolution
-from bnnup.train.data import PatchPool, draw, hold_out, list_pictures
+from bnnup.train.data import PatchPool, draw
 from bnnup.train.degrade import DAMAGES
 from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
 from bnnup.train.latent import save_latent
+from bnnup.train.pictures import hold_out, list_pictures
 from bnnup.train.settings import TrainingSettings
 from bnnup.train.step import Captured, Objective, choose_optimizer, choose_precision, set_rate
-from bnnup.train.validation import Enlarge, validate, validation_pairs
+from bnnup.train.validation import LEAST, Enlarge, validate, validation_pairs
 
 LOG, MODEL = "log.csv", "model.safetensors"
 LATENT = "latent.safetensors"
@@ -68,19 +69,22 @@ class Trainer:
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         scale = settings.scale
+        least = scale * max(settings.patch, LEAST)
         folders = [
-            hold_out(list_pictures(folder, scale=scale), settings.held_out) for folder in pictures
+            hold_out(list_pictures(folder, scale=scale, least=least), settings.held_out)
+            for folder in pictures
         ]
+        training = [path for part, _ in folders for path in part]
+        held = [path for _, part in folders for path in part]
         self.pool = PatchPool.load(
-            [path for training, _ in folders for path in training],
-            settings.scale,
-            settings.patch,
+            training,
+            scale,
             self.device,
             trained_for=settings.trained_for,
             seed=settings.seed,
             cache=run.parent / "pools" if settings.trained_for in DAMAGES else None,
         )
-        self.validation = validation_pairs(settings, [path for _, held in folders for path in held])
+        self.validation = validation_pairs(settings, held)
         network = build(settings)
         if initial is not None and not (run / CHECKPOINT).exists():
             start_from(network, initial, self._calibration)

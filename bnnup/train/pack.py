@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from bnnup.errors import TrainingError
-from bnnup.train.data import list_pictures, read_pixels
+from bnnup.train.pictures import list_pictures, read_pixels
 
 QUALITY = 88
 
@@ -41,7 +41,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--quality", type=int, default=QUALITY)
     options = parser.parse_args()
-    pack(options.folders, options.output, options.quality)
+    try:
+        pack(options.folders, options.output, options.quality)
+    except TrainingError as error:
+        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

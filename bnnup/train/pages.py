@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from bnnup.errors import TrainingError
+from bnnup.train.pictures import list_pictures, read_pixels
+
 WIDTH, HEIGHT = 320, 256  # CSS pixels
 DENSITIES = (1, 2, 3, 4)
 HINTING = ("none", "slight", "medium", "full")  # a browser each
@@ -200,8 +203,8 @@ class Page:
         width, height = self._number(60, 200), self._number(40, 120)
         size = (DENSITIES[-1] * width, DENSITIES[-1] * height)
         file = BytesIO()
-        with Image.open(self._pick(self._photos)) as photo:
-            ImageOps.fit(photo.convert("RGB"), size).save(file, "PNG")
+        photo = Image.fromarray(read_pixels(self._pick(self._photos)))
+        ImageOps.fit(photo, size).save(file, "PNG")
         url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
         return f"<img width={width} height={height} src='{url}' style='display: block'>"
 
@@ -284,8 +287,11 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=640)
     parser.add_argument("--photos", type=Path, help="folder of photographs to put on some")
     options = parser.parse_args()
+    try:
+        photos = list_pictures(options.photos) if options.photos else []
+    except TrainingError as error:
+        parser.exit(1, f"error: {error}\n")
     options.folder.mkdir(parents=True, exist_ok=True)
-    photos = sorted(options.photos.iterdir()) if options.photos else []
     for number, drawn in draw(range(options.pages), photos):
         for density, png in drawn.items():
             (options.folder / f"{number:04}@{density}x.png").write_bytes(png)
