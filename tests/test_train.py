@@ -1,6 +1,8 @@
 """Training on a handful of tiny pictures: data, schedule, resuming, starting from a body."""
 
 import csv
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from bnnup.train.loop import LOG, MODEL, Trainer
 from bnnup.train.pictures import hold_out, list_pictures
 from bnnup.train.settings import LOSSES, OPTIMIZERS, VARIANTS, TrainingSettings
 from bnnup.train.step import Objective, choose_precision
+from bnnup.train.validation import Enlarge
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +267,20 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(
     assert said[0] == "not compiled, but as it is: no such kernel"
     for name, tensor in plain.items():
         torch.testing.assert_close(fallen[name], tensor, rtol=0, atol=0)
+
+
+def test_a_run_that_is_interrupted_in_its_last_validation_says_so(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a queue would go on with the next run."""
+    trainer = Trainer(TINY, [pictures], tmp_path)
+    score = trainer._score
+
+    def interrupted(run: Enlarge) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return score(run)
+
+    monkeypatch.setattr(trainer, "_score", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(validate_every=100)
+    assert read_checkpoint(tmp_path / CHECKPOINT)["step"] == TINY.steps

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -51,7 +52,8 @@ class Trainer:
     Writes ``checkpoint.pt``, ``log.csv`` and, whenever validation improves with
     binary weights, ``model.safetensors`` and ``latent.safetensors``. ``initial`` is a run,
     a checkpoint, latent weights, or a model file. A run that diverges goes back to its
-    last checkpoint and on at half the rate.
+    last checkpoint and on at half the rate. Of several processes the main one decides
+    whatever they might see differently, and alone reports and writes.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class Trainer:
         compile_step: bool = False,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.settings, self.run, self.report = settings, run, report
+        self.settings, self.run = settings, run
         self.accelerator = Accelerator(mixed_precision=choose_precision(settings.precision))
+        self.report = report if self.accelerator.is_main_process else lambda line: None
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         scale = settings.scale
@@ -117,12 +120,14 @@ class Trainer:
         losses: list[Tensor] = []
         if self.step == 0:
             self._save()  # where a run that diverges early goes back to
-        with _interruptions() as interrupted:
+        with _interruptions() as received:
             while not (finished := self.progress >= 1):
                 losses.append(self._advance())
                 before, now = now, time.monotonic()
-                self.seconds += now - before
                 out_of_time = stop_after is not None and now - began >= stop_after
+                self.seconds, interrupted, out_of_time = self._agreed(
+                    self.seconds + (now - before), bool(received), out_of_time
+                )
                 if self.step % validate_every == 0 or self.progress >= 1:
                     diverged = self._validate(float(torch.stack(losses).mean()))
                     losses.clear()
@@ -136,8 +141,11 @@ class Trainer:
                     raise KeyboardInterrupt
                 if out_of_time:
                     break
+        self.accelerator.wait_for_everyone()  # what is written is there for all of them
         if finished:
             self.report(f"finished after {self.step} steps; best validation {self.best:.3f} dB")
+        if received:  # during the last validation
+            raise KeyboardInterrupt
 
     @property
     def progress(self) -> float:
@@ -226,7 +234,18 @@ class Trainer:
         scale = self.settings.scale
         return {case: validate(run, pairs, scale) for case, pairs in self.validation.items()}
 
+    def _agreed(self, *values: Any) -> list[Any]:
+        """The main process's values, in every process: clocks, signals and scores differ."""
+        agreed: list[Any] = broadcast_object_list(list(values))
+        return agreed
+
     def _validate(self, loss: float) -> bool:
+        """Whether the run has diverged."""
+        diverged: bool = self.accelerator.is_main_process and self._judge(loss)
+        diverged, self.best = self._agreed(diverged, self.best)
+        return diverged
+
+    def _judge(self, loss: float) -> bool:
         """Reports, and keeps what is the best so far; whether the run has diverged."""
         real, _ = self._stage()
         if not all(tensor.isfinite().all() for tensor in self.network.state_dict().values()):
@@ -240,8 +259,6 @@ class Trainer:
         diverged = not psnr >= max(self.best, self.began) - DIVERGED  # NaN has diverged, too
         rate = self._rate()
         stage = "real" if real else "binary"
-        if not self.accelerator.is_main_process:
-            return diverged
         self.report(
             f"step {self.step}  {self.seconds / 60:.1f} min  {stage} weights  rate {rate:.2e}  "
             f"loss {loss:.5f}  validation {psnr:.3f} dB"
@@ -298,6 +315,7 @@ class Trainer:
         }
 
     def _save(self) -> None:
+        self.accelerator.wait_for_everyone()  # others may still read what is replaced
         if not self.accelerator.is_main_process:
             return
         state = {
