@@ -1,6 +1,7 @@
 """Training on a handful of tiny pictures: data, schedule, resuming, starting from a body."""
 
 import csv
+import errno
 import os
 import signal
 import subprocess
@@ -267,6 +268,38 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(
     assert said[0] == "not compiled, but as it is: no such kernel"
     for name, tensor in plain.items():
         torch.testing.assert_close(fallen[name], tensor, rtol=0, atol=0)
+
+
+def test_a_run_is_not_resumed_on_other_pictures(pictures: Path, tmp_path: Path) -> None:
+    """Older runs, which do not tell what they were trained on, are resumed."""
+    others = write_pictures(tmp_path / "others")
+    (others / "0.png").unlink()
+    run = tmp_path / "run"
+    trained(TINY, pictures, run, stop_after=0)
+    with pytest.raises(TrainingError, match=r"on other pictures.*or another run folder"):
+        Trainer(TINY, [others], run)
+    assert Trainer(TINY, [pictures], run).step == 1
+    state = read_checkpoint(run / CHECKPOINT)
+    del state["pictures"]
+    torch.save(state, run / CHECKPOINT)
+    assert Trainer(TINY, [others], run).step == 1
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(TINY, pictures, tmp_path, stop_after=0)
+    before = {path.name for path in tmp_path.iterdir()}
+
+    def fill_the_disk(state: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        trained(TINY, pictures, tmp_path, stop_after=0)
+    assert {path.name for path in tmp_path.iterdir()} == before
+    assert Trainer(TINY, [pictures], tmp_path).step == 1
 
 
 def test_a_run_that_is_interrupted_in_its_last_validation_says_so(

@@ -27,11 +27,12 @@ from bnnup.errors import TrainingError
 from bnnup.model.file import Model, save_model
 from bnnup.nn import ARCHITECTURES, export, quantize
 from bnnup.nn.layers import BinaryConvolution
+from bnnup.system.files import replacing
 from bnnup.train.data import PatchPool, draw
 from bnnup.train.degrade import DAMAGES
 from bnnup.train.initial import CHECKPOINT, read_checkpoint, start_from
 from bnnup.train.latent import save_latent
-from bnnup.train.pictures import hold_out, list_pictures
+from bnnup.train.pictures import fingerprint, hold_out, list_pictures
 from bnnup.train.settings import TrainingSettings
 from bnnup.train.step import Captured, Objective, choose_optimizer, choose_precision, set_rate
 from bnnup.train.validation import LEAST, Enlarge, validate, validation_pairs
@@ -79,6 +80,7 @@ class Trainer:
         ]
         training = [path for part, _ in folders for path in part]
         held = [path for _, part in folders for path in part]
+        self._pictures = fingerprint(training + held)
         self.pool = PatchPool.load(
             training,
             scale,
@@ -320,6 +322,7 @@ class Trainer:
             return
         state = {
             "settings": dataclasses.asdict(self.settings),
+            "pictures": self._pictures,
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
@@ -328,9 +331,8 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = self.run / f"{CHECKPOINT}.tmp"
-        torch.save(state, temporary)
-        temporary.replace(self.run / CHECKPOINT)
+        with replacing(self.run / CHECKPOINT, CHECKPOINT) as temporary:
+            torch.save(state, temporary)
 
     def _resume(self) -> None:
         state = read_checkpoint(self.run / CHECKPOINT)
@@ -341,6 +343,11 @@ class Trainer:
             raise TrainingError(
                 f"{self.run} holds a run with {name} = {theirs.get(name)}, not {mine[name]}; "
                 "use the same settings to resume it, or another run folder"
+            )
+        if state.get("pictures", self._pictures) != self._pictures:  # older runs do not tell
+            raise TrainingError(
+                f"{self.run} holds a run on other pictures; name the same folders, unchanged and "
+                "in the same order, to resume it, or another run folder"
             )
         self._restore(state)
         self.report(f"resumed at step {self.step}")

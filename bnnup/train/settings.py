@@ -47,9 +47,10 @@ def complete(began: Mapping[str, Any], **chosen: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """A run is these numbers, the pictures and the code; it resumes only under the same.
+    """A run is these numbers, the pictures and the code.
 
-    The length of the schedule is ``steps``, or ``minutes`` of training time if given.
+    It resumes only with the same numbers and pictures. The length of the schedule is ``steps``,
+    or ``minutes`` of training time if given.
     """
 
     architecture: str = "edsr"
