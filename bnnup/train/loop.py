@@ -336,8 +336,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state = read_checkpoint(self.run / CHECKPOINT)
-        mine, theirs = dataclasses.asdict(self.settings), state["settings"]
-        theirs = dataclasses.asdict(TrainingSettings()) | theirs  # older runs lack what is new
+        mine, theirs = dataclasses.asdict(self.settings), _settings_of(state)
         if changed := [name for name in mine if mine[name] != theirs[name]]:
             name = changed[0]
             raise TrainingError(
@@ -360,6 +359,21 @@ class Trainer:
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         # Older runs lack what follows.
         self.returns, self.began = state.get("returns", 0), state.get("began", 0.0)
+
+
+def is_finished(run: Path, settings: TrainingSettings) -> bool:
+    """Whether a folder holds a run of these settings that has come to its end."""
+    if not (run / CHECKPOINT).exists():
+        return False
+    state = read_checkpoint(run / CHECKPOINT)
+    same = _settings_of(state) == dataclasses.asdict(settings)
+    return same and settings.progress(state["step"], state["seconds"]) >= 1
+
+
+def _settings_of(state: dict[str, Any]) -> dict[str, Any]:
+    """Of a checkpoint; older ones lack what is new."""
+    settings: dict[str, Any] = state["settings"]
+    return dataclasses.asdict(TrainingSettings()) | settings
 
 
 def build(settings: TrainingSettings) -> nn.Module:

@@ -8,7 +8,8 @@ from pathlib import Path
 from bnnup.measure.benchmark import benchmark, mean
 from bnnup.model.file import Model, load_model, save_model
 from bnnup.model.zoo import NETWORKS, SCALES, Network
-from bnnup.train.loop import LATENT, MODEL, Trainer
+from bnnup.system.files import replacing
+from bnnup.train.loop import LATENT, MODEL, Trainer, is_finished
 from bnnup.train.settings import TrainingSettings
 from bnnup.upscale.upscaler import Upscaler
 
@@ -87,15 +88,16 @@ def run_queue(
         settings = settings_for(network, scale, base)
         run = runs / f"{label}-{base.steps}"
         report(f"{label}: {settings.steps} steps in {run}")
-        trainer = Trainer(
-            settings,
-            pictures,
-            run,
-            initial=_body(network, scale, runs, base.steps),
-            compile_step=compile_step,
-            report=report,
-        )
-        trainer.train(validate_every=validate_every)
+        if not is_finished(run, settings):
+            trainer = Trainer(
+                settings,
+                pictures,
+                run,
+                initial=_body(network, scale, runs, base.steps),
+                compile_step=compile_step,
+                report=report,
+            )
+            trainer.train(validate_every=validate_every)
         if bundle(run, weights / f"{label}.safetensors", bench):
             report(f"{label}: bundled")
 
@@ -117,11 +119,12 @@ def bundle(run: Path, target: Path, bench: Path | None) -> bool:
     if target.exists() and _validated(load_model(target)) >= _validated(model):
         return False
     scores = {} if bench is None else {"scores": score_benchmarks(model, bench)}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(replace(model, about={**model.about, **ORIGIN, **scores}), target)
     latent = target.parent / "latent" / target.name
-    latent.parent.mkdir(exist_ok=True)
-    shutil.copyfile(run / LATENT, latent)
+    latent.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(latent) as temporary:
+        shutil.copyfile(run / LATENT, temporary)
+    # The model comes last: where it lies, all of the bundle does.
+    save_model(replace(model, about={**model.about, **ORIGIN, **scores}), target)
     return True
 
 
