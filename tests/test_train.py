@@ -1,18 +1,20 @@
 """Training on a handful of tiny pictures: data, schedule, resuming, starting from a body."""
 
+import contextlib
 import csv
 import errno
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from skimage import metrics as oracle
 from training import TINY, trained, write_pictures
 from typer.testing import CliRunner
@@ -317,3 +319,32 @@ def test_a_run_that_is_interrupted_in_its_last_validation_says_so(
     with pytest.raises(KeyboardInterrupt):
         trainer.train(validate_every=100)
     assert read_checkpoint(tmp_path / CHECKPOINT)["step"] == TINY.steps
+
+
+def test_where_there_is_no_mkldnn_steps_are_computed_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on Apple's processors."""
+
+    def missing() -> bool:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no such attribute")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", missing)
+    assert choose_precision("auto") == "no"
+
+
+def test_a_device_needs_no_float64(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apple's GPUs have none. The meta device stands for them, which draws no numbers at all."""
+
+    @contextlib.contextmanager
+    def no_autocast(*args: object, **options: object) -> Iterator[None]:
+        yield
+
+    monkeypatch.setattr(Accelerator, "device", torch.device("meta"))
+    monkeypatch.setattr(torch, "autocast", no_autocast)
+    trainer = Trainer(TINY, [pictures], tmp_path)
+    assert trainer._advance().device.type == "meta"

@@ -71,6 +71,8 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=choose_precision(settings.precision))
         self.report = report if self.accelerator.is_main_process else lambda line: None
         self.device = self.accelerator.device
+        # Random numbers are float64, which not every other device has.
+        self._drawing = self.device if self.device.type == "cuda" else torch.device("cpu")
         torch.manual_seed(settings.seed)
         scale = settings.scale
         least = scale * max(settings.patch, LEAST)
@@ -84,7 +86,7 @@ class Trainer:
         self.pool = PatchPool.load(
             training,
             scale,
-            self.device,
+            self._drawing,
             trained_for=settings.trained_for,
             seed=settings.seed,
             cache=run.parent / "pools" if settings.trained_for in DAMAGES else None,
@@ -159,7 +161,7 @@ class Trainer:
         settings = self.settings
         rank = self.accelerator.process_index
         seed = np.random.SeedSequence((settings.seed, self.step, rank)).generate_state(1)[0]
-        random = draw(settings.batch, torch.Generator(self.device).manual_seed(int(seed)))
+        random = draw(settings.batch, torch.Generator(self._drawing).manual_seed(int(seed)))
         real, frozen = self._stage()
         use_real_weights(self.network, real)
         set_rate(self.optimizer, self._rate())
@@ -203,7 +205,8 @@ class Trainer:
     def _plain_step(self, objective: Callable[[Tensor, Tensor], Tensor], random: Tensor) -> Tensor:
         """From random numbers to changed weights; returns the loss."""
         self.optimizer.zero_grad()
-        low, high = self.pool.patches(random, self.settings.patch)
+        patches = self.pool.patches(random, self.settings.patch)
+        low, high = (part.to(self.device) for part in patches)
         loss = objective(low.contiguous(memory_format=torch.channels_last), high)
         self.accelerator.backward(loss)
         self.optimizer.step()
@@ -219,7 +222,7 @@ class Trainer:
 
     def _calibration(self) -> Tensor:
         """Small patches, (N, 1, patch, patch) luma."""
-        generator = torch.Generator(self.device).manual_seed(self.settings.seed)
+        generator = torch.Generator(self._drawing).manual_seed(self.settings.seed)
         low, _ = self.pool.sample(CALIBRATION, self.settings.patch, generator)
         return low.cpu()
 

@@ -112,5 +112,7 @@ def choose_precision(precision: str) -> str:
     if torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        # Without MKL-DNN, as on Apple's processors, the operator is missing.
+        available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        native = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16" if native else "no"
