@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,9 @@ def test_unusable_inputs_are_named(pictures: Path, tmp_path: Path) -> None:
         TrainingSettings(loss="l2")
     with pytest.raises(TrainingError, match="held_out must be above 0"):
         TrainingSettings(held_out=0)
+    for name, value in (("seed", -1), ("seed", 2**64), ("learning_rate", nan), ("minutes", nan)):
+        with pytest.raises(TrainingError, match=rf"^{name} .* not {value}$"):
+            TrainingSettings(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match="warm_up"):
         TrainingSettings(warm_up=1.0)
     (tmp_path / CHECKPOINT).write_bytes(b"junk")

@@ -77,7 +77,7 @@ class TrainingSettings:
             raise TrainingError(f"scale must be 2, 3 or 4, not {self.scale}")
         positive = ("steps", "batch", "patch", "blocks", "channels", "learning_rate", "held_out")
         for name in positive:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor if it is no number
                 raise TrainingError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("warm_up", "real_weights", "frozen_statistics"):
             if not 0 <= getattr(self, name) < 1:
@@ -95,8 +95,10 @@ class TrainingSettings:
         if self.trained_for not in VARIANTS:
             known = ", ".join(VARIANTS)
             raise TrainingError(f"a network is trained for {known}, not {self.trained_for!r}")
-        if self.minutes is not None and self.minutes <= 0:
+        if self.minutes is not None and not self.minutes > 0:
             raise TrainingError(f"minutes must be above 0, not {self.minutes}")
+        if not 0 <= self.seed < 2**64:
+            raise TrainingError(f"seed is a number from 0 to 2⁶⁴ - 1, not {self.seed}")
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the run that is done, 0 to 1."""
