@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hub_server import published, server  # noqa: F401
 from nodes import nodes  # noqa: F401
 from PIL import Image
+from web_page import address, browser, page, site  # noqa: F401
 
 from bnnup import cli
 from bnnup.model.file import Model, save_model

@@ -1,24 +1,15 @@
 """The page in a real browser: the same pixels as the command line's, and nothing sent anywhere."""
 
 import gzip
-import importlib
-import importlib.util
-import io
-import shutil
 import struct
-import sys
-import zipfile
 import zlib
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
+from web_page import NEEDED, OTHERS, Page
 
 from bnnup import load
 from bnnup.model.file import load_model
@@ -27,125 +18,9 @@ from bnnup.model.program import Program
 from bnnup.pictures.read import read_picture
 from bnnup.pixels import bicubic
 from bnnup.pixels.color import MERGING
-from bnnup.upscale.choice import choose_model
 from bnnup.upscale.upscaler import Upscaler
 
-ROOT = Path(__file__).parents[1]
-NAMES = "chromium", "chromium-browser", "google-chrome", "chrome"
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("ziglang") is None,
-        reason="no compiler for WebAssembly (pip install ziglang)",
-    ),
-    pytest.mark.skipif(
-        importlib.util.find_spec("playwright") is None,
-        reason="nothing to drive a browser with (pip install playwright)",
-    ),
-]
-
-
-OTHERS = ["edsr-small", "edsr", "rcan", "rdn", "srresnet"]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page, built, and networks that it could run, too."""
-    sys.path.insert(0, str(ROOT / "web"))
-    try:
-        build = importlib.import_module("build")
-    finally:
-        sys.path.pop(0)
-    folder = tmp_path_factory.mktemp("site")
-    build.build_page(folder)
-    for network in OTHERS:
-        build.write_model(folder, find_model(network, 2))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
-    """Where the page is served."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
-
-
-class Page:
-    """The page, open, and what happens on it."""
-
-    def __init__(self, context: Any, address: str) -> None:
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.tab = context.new_page()
-        self.tab.set_default_timeout(60_000)
-        context.on("request", lambda request: self.requests.append(request.url))
-        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.tab.goto(address)
-
-    def choose(self, *files: Path) -> None:
-        self.tab.set_input_files("#files", [str(file) for file in files])
-
-    def set(self, name: str, value: str) -> None:
-        self.tab.check(f"input[name={name}][value='{value}']", force=True)
-
-    def wait(self) -> None:
-        self.tab.wait_for_selector("#save:not([disabled])")
-
-    def save(self, button: str = "#save") -> tuple[str, bytes]:
-        with self.tab.expect_download() as download:
-            self.tab.click(button)
-        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
-
-    def enlarge(
-        self,
-        file: Path,
-        scale: int = 2,
-        format: str = "png",
-        network: str = "hybrid",
-        condition: str = "clean",
-    ) -> bytes:
-        self.set("scale", str(scale))
-        self.set("format", format)
-        self.set("network", network)
-        self.set("condition", condition)
-        self.choose(file)
-        self.wait()
-        name, content = self.save()
-        assert name == f"{file.stem}_x{scale}.{'jpg' if format == 'jpeg' else format}"
-        return content
-
-
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Page]:
-    context = browser.new_context(accept_downloads=True)
-    opened = Page(context, address)
-    yield opened
-    context.close()
-    assert not opened.errors
-    assert all(url.startswith((address, "blob:")) for url in opened.requests)
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
@@ -294,103 +169,6 @@ def test_a_large_tile(page: Page) -> None:
     np.testing.assert_array_equal(made, load("edsr", scale=2).enlarge(ramp).ravel())
 
 
-def make_photo(path: Path) -> tuple[np.ndarray, bytes]:
-    """A JPEG that lies on its side, with a profile; its pixels upright, and the profile."""
-    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), np.uint8)
-    image = Image.fromarray(coarse).resize((64, 40), Image.Resampling.BICUBIC)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E], exif[0x9286] = 6, "a picture", "x"
-    image.save(path, quality=95, exif=exif, icc_profile=profile, dpi=(300, 300))
-    return read_picture(path).pixels, profile
-
-
-@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
-def test_profile_and_orientation_are_kept(
-    format: str, page: Page, upscaler: Upscaler, tmp_path: Path
-) -> None:
-    pixels, profile = make_photo(tmp_path / "photo.jpg")
-    saved = Image.open(io.BytesIO(page.enlarge(tmp_path / "photo.jpg", 2, format)))
-    assert saved.size == (80, 128)
-    assert saved.info["icc_profile"] == profile
-    assert saved.getexif().get(0x0112, 1) == 1
-    assert saved.getexif()[0x010E] == "a picture"
-    if format != "webp":
-        assert [round(density) for density in saved.info["dpi"]] == [300, 300]
-    off = np.abs(np.asarray(saved.convert("RGB"), int) - upscaler.enlarge(pixels))
-    assert off.mean() < (1 if format == "png" else 8)  # decoders of JPEG differ a little
-
-
-def make_kind(kind: str, path: Path) -> Path:
-    """A picture of 90 by 70 pixels, damaged in some way or clean."""
-    rng = np.random.default_rng(5)
-    coarse = Image.fromarray(rng.integers(40, 215, (8, 10, 3), np.uint8))
-    image = coarse.resize((90, 70), Image.Resampling.BICUBIC)
-    format, _, detail = kind.partition(" ")
-    if detail == "drawn":
-        image = Image.new("RGB", (90, 70), (250, 250, 250))
-        for left in range(4, 84, 8):
-            image.paste((20, 20, 3 * left), (left, left // 2, left + 5, left // 2 + 20))
-    if detail == "noisy":
-        noisy = np.asarray(image) + rng.normal(0, 8, (70, 90, 3))
-        image = Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
-    path = path.with_suffix(f".{format.lower()}")
-    options: dict[str, Any] = {"quality": int(detail)} if detail.isdecimal() else {}
-    image.save(path, lossless=detail == "lossless", **options)
-    return path
-
-
-DAMAGE = ["PNG", "PNG noisy", "PNG drawn", "JPEG 100", "JPEG 90", "JPEG 89", "JPEG 40"]
-DAMAGE += ["WebP 95", "WebP lossless", "AVIF 90"]
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_network_is_chosen_as_on_the_command_line(kind: str, page: Page, tmp_path: Path) -> None:
-    source = make_kind(kind, tmp_path / "picture")
-    expected = choose_model(read_picture(source), 2)
-    page.set("network", "hybrid-large")
-    page.choose(source)
-    page.wait()
-    told = page.tab.inner_text("#choice")
-    assert told.startswith(f"{expected.reason}: ")
-    assert told.endswith(f" by {expected.model}")
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_damaged_pictures_are_enlarged_as_on_the_command_line(
-    scale: int, page: Page, tmp_path: Path
-) -> None:
-    source = make_kind("PNG noisy", tmp_path / "picture")
-    content = page.enlarge(source, scale, network="hybrid-large", condition="auto")
-    enlarged = pixels_of(content, tmp_path / "saved.png")
-    picture = read_picture(source)
-    expected = load(choose_model(picture, scale).model, scale=scale).enlarge(picture.pixels)
-    np.testing.assert_array_equal(enlarged, expected)
-
-
-def test_the_choice_can_be_overruled(page: Page, tmp_path: Path) -> None:
-    page.choose(make_kind("PNG noisy", tmp_path / "picture"))
-    page.wait()
-    page.set("condition", "clean")
-    page.tab.wait_for_selector("#choice:has-text('enlarged by hybrid')")
-    page.wait()
-    assert page.tab.inner_text("#choice") == "enlarged by hybrid"
-
-
-def test_several_become_one_zip(page: Page, tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        make_png("RGB", tmp_path / folder / "same.png")
-    page.choose(tmp_path / "a" / "same.png", tmp_path / "b" / "same.png")
-    page.tab.wait_for_selector("#together:not([hidden])")
-    name, content = page.save("#zip")
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    assert name == "bnnup.zip"
-    assert archive.testzip() is None
-    assert archive.namelist() == ["same_x2.png", "same_x2 (2).png"]
-    assert Image.open(io.BytesIO(archive.read("same_x2.png"))).size == (122, 94)
-
-
 def test_a_dropped_and_a_pasted_file_are_taken(page: Page, tmp_path: Path) -> None:
     content = make_png("L", tmp_path / "p.png").read_bytes()
     script = """({ bytes, type, field }) => {
@@ -402,18 +180,6 @@ def test_a_dropped_and_a_pasted_file_are_taken(page: Page, tmp_path: Path) -> No
     for number, (kind, field) in enumerate((("drop", "dataTransfer"), ("paste", "clipboardData"))):
         page.tab.evaluate(script, {"bytes": list(content), "type": kind, "field": field})
         page.tab.wait_for_selector(f"#list li:nth-child({number + 1})")
-    page.wait()
-
-
-def test_cancel_works_at_once_and_again_is_possible(page: Page, tmp_path: Path) -> None:
-    Image.new("RGB", (3000, 2000), "teal").save(tmp_path / "large.png")
-    page.set("network", "hybrid-large")
-    page.choose(tmp_path / "large.png")
-    page.tab.wait_for_selector("#list li:has-text('enlarging')")
-    page.tab.keyboard.press("Escape")
-    page.tab.wait_for_selector("#list li:has-text('cancelled')", timeout=5000)
-    page.choose(make_png("RGB", tmp_path / "small.png"))
-    page.tab.click("#list li:nth-child(2) .pick")
     page.wait()
 
 
@@ -433,21 +199,6 @@ def test_no_picture_at_all(page: Page, tmp_path: Path) -> None:
     page.choose(tmp_path / "notes.png")
     page.tab.wait_for_selector("#trouble:not([hidden])")
     assert "not a picture" in page.tab.inner_text("#trouble")
-
-
-def test_too_large_is_refused_with_what_fits(browser: Any, address: str, tmp_path: Path) -> None:
-    context = browser.new_context()
-    context.add_init_script(
-        "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.25 })"
-    )
-    page = Page(context, address)
-    Image.new("L", (2500, 2000)).save(tmp_path / "large.png")
-    page.set("scale", "4")
-    page.choose(tmp_path / "large.png")
-    page.tab.wait_for_selector("#trouble:not([hidden])")
-    message = page.tab.inner_text("#trouble")
-    context.close()
-    assert "at most 2289 × 1831 pixels fit, or choose ×3" in message  # 64 MiB for 16 a pixel
 
 
 def test_offline(browser: Any, address: str, tmp_path: Path, upscaler: Upscaler) -> None:
