@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from web_page import NEEDED, Page
 
@@ -61,3 +62,68 @@ def test_too_large_is_refused_with_what_fits(browser: Any, address: str, tmp_pat
     message = page.tab.inner_text("#trouble")
     context.close()
     assert "at most 2289 × 1831 pixels fit, or choose ×3" in message  # 64 MiB for 16 a pixel
+
+
+HOLD = """() => {
+  const read = Blob.prototype.arrayBuffer;
+  const released = new Promise((resolve) => (window.release = resolve));
+  Blob.prototype.arrayBuffer = async function () {
+    window.reads = (window.reads ?? 0) + 1;
+    await released;
+    return read.call(this);
+  };
+  window.widths = new Set();
+  const put = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...others) {
+    if (message.samples) window.widths.add(message.outer.right);
+    return put.call(this, message, ...others);
+  };
+}"""
+
+
+@pytest.fixture
+def reading(page: Page, tmp_path: Path) -> Page:
+    """While it reads a picture, until ``release()``; ``widths`` are of what is enlarged."""
+    make_picture(tmp_path / "slow.png")
+    page.tab.evaluate(HOLD)
+    page.choose(tmp_path / "slow.png")
+    page.tab.wait_for_selector("#list li:has-text('enlarging')")
+    return page
+
+
+def test_removed_while_it_is_read(reading: Page, tmp_path: Path) -> None:
+    reading.tab.click("#list .remove")
+    make_picture(tmp_path / "other.png", 50)
+    reading.choose(tmp_path / "other.png")
+    reading.tab.evaluate("release()")
+    reading.wait()
+    assert reading.tab.evaluate("[...widths]") == [50]
+
+
+def test_cancelled_while_it_is_read(reading: Page, tmp_path: Path) -> None:
+    reading.tab.keyboard.press("Escape")
+    assert "cancelled" in reading.tab.inner_text("#list li")
+    make_picture(tmp_path / "other.png", 50)
+    reading.choose(tmp_path / "other.png")
+    reading.tab.evaluate("release()")
+    reading.tab.click("#list li:nth-child(2) .pick")
+    reading.wait()
+    assert reading.tab.evaluate("[...widths]") == [50]
+    assert "cancelled" in reading.tab.inner_text("#list li:nth-child(1)")
+    assert reading.tab.is_hidden("#trouble")
+
+
+def test_other_settings_while_it_is_read(reading: Page) -> None:
+    reading.set("scale", "4")
+    reading.tab.evaluate("release()")
+    reading.wait()
+    name, content = reading.save()
+    assert name == "slow_x4.png"
+    assert Image.open(io.BytesIO(content)).size == (244, 188)
+
+
+def test_read_once(reading: Page) -> None:
+    """It is looked at and enlarged at the same time."""
+    assert reading.tab.evaluate("reads") == 1
+    reading.tab.evaluate("release()")
+    reading.wait()

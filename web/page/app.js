@@ -1,7 +1,7 @@
 // The page: pictures come in, are enlarged one after the other, are looked at and saved.
 
 import { chooseNetwork } from "./choice.js";
-import { Cancelled, Crew, prepare } from "./crew.js";
+import { Crew, prepare } from "./crew.js";
 import { engineFile, isQuick } from "./engine.js";
 import { showEntry, showFacts } from "./entries.js";
 import { readPicture } from "./picture.js";
@@ -15,7 +15,7 @@ const ROOM = ((navigator.deviceMemory ?? 4) / 4) * GIB;
 
 const $ = (id) => document.getElementById(id);
 const crew = new Crew();
-const items = []; // { file, entry, picture, result, blob, state, error, progress, seconds }
+const items = []; // { file, entry, picture, reading, result, blob, state, error, progress, seconds }
 let selected = null;
 let running = null;
 let folder = null;
@@ -87,11 +87,12 @@ async function enlarge(item) {
   Object.assign(item, { error: "", progress: 0, result: null, blob: null, saved: false });
   refresh();
   try {
-    item.picture ??= await readPicture(item.file);
-    item.choice = chooseNetwork(item.picture, wanted, condition);
+    const picture = await pictureOf(item);
+    item.choice = chooseNetwork(picture, wanted, condition);
     showIf(item);
-    checkRoom(item.picture, Number(scale));
+    checkRoom(picture, Number(scale));
     await makeRoom(item, Number(scale));
+    if (isStopped(item)) return;
     const began = performance.now();
     const progress = (done, all) => {
       const gone = (performance.now() - began) / 1000;
@@ -100,11 +101,21 @@ async function enlarge(item) {
       refresh();
     };
     const { network } = item.choice;
-    const result = await crew.enlarge(item.picture, network, Number(scale), { fast, progress });
+    const result = await crew.enlarge(picture, network, Number(scale), { fast, progress });
     finish(item, result, Number(scale), (performance.now() - began) / 1000);
   } catch (error) {
     fail(item, error);
   }
+}
+
+// Told to go, or to begin anew, while it waited for something.
+const isStopped = ({ state }) => state !== "running";
+
+// Read once for all who ask at the same time.
+async function pictureOf(item) {
+  if (item.picture) return item.picture;
+  item.reading ??= readPicture(item.file).finally(() => (item.reading = null));
+  return (item.picture = await item.reading);
 }
 
 function finish(item, result, scale, seconds) {
@@ -116,11 +127,11 @@ function finish(item, result, scale, seconds) {
 }
 
 function fail(item, error) {
-  if (item.state !== "running") return; // told to wait or to go while it ran
-  item.state = error instanceof Cancelled ? "cancelled" : "failed";
+  if (isStopped(item)) return;
+  item.state = "failed";
   item.error = error.message;
   say(`${item.file.name}: ${error.message}`);
-  if (item === selected) complain(item.state === "failed" ? `${item.file.name}: ${error.message}` : "");
+  if (item === selected) complain(`${item.file.name}: ${error.message}`);
 }
 
 const bytesOf = ({ width, height, channels, samples }, scale) =>
@@ -143,7 +154,7 @@ async function makeRoom(item, scale) {
   const kept = items.filter(({ result, picture }) => result?.strips && picture);
   let used = kept.reduce((sum, { picture, scale }) => sum + bytesOf(picture, scale), 0);
   for (const other of kept) {
-    if (used + bytesOf(item.picture, scale) <= ROOM) return;
+    if (isStopped(item) || used + bytesOf(item.picture, scale) <= ROOM) return;
     other.blob = await encode(other.result, settings().format);
     other.result = { ...other.result, strips: null };
     used -= bytesOf(other.picture, other.scale);
@@ -152,7 +163,9 @@ async function makeRoom(item, scale) {
 }
 
 function cancel() {
-  for (const item of items) if (item.state === "waiting") item.state = "cancelled";
+  for (const item of items) {
+    if (["waiting", "running"].includes(item.state)) item.state = "cancelled";
+  }
   crew.cancel();
   say("Cancelled");
   refresh();
@@ -187,7 +200,7 @@ async function select(item) {
   refresh();
   if (!item) return;
   try {
-    item.picture ??= await readPicture(item.file);
+    await pictureOf(item);
   } catch {
     return; // which is said when its turn comes
   }
