@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from web_page import NEEDED, Page
+
+from bnnup import load
 
 pytestmark = NEEDED
 
@@ -49,19 +52,73 @@ def test_cancel_works_at_once_and_again_is_possible(page: Page, tmp_path: Path) 
     page.wait()
 
 
-def test_too_large_is_refused_with_what_fits(browser: Any, address: str, tmp_path: Path) -> None:
-    context = browser.new_context()
+# Pixels of the canvas: 20 in the middle of the row in the middle.
+MIDDLE = """() => {
+  const canvas = document.getElementById("canvas");
+  const context = canvas.getContext("2d");
+  return [...context.getImageData(canvas.width / 2 - 10, canvas.height / 2, 20, 1).data];
+}"""
+
+
+@pytest.fixture
+def small(browser: Any, address: str) -> Iterator[Page]:
+    """The page on a device with little memory: results may take 5.4 MB together."""
+    context = browser.new_context(accept_downloads=True)
     context.add_init_script(
-        "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.25 })"
+        "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.02 })"
     )
     page = Page(context, address)
-    Image.new("L", (2500, 2000)).save(tmp_path / "large.png")
-    page.set("scale", "4")
-    page.choose(tmp_path / "large.png")
-    page.tab.wait_for_selector("#trouble:not([hidden])")
-    message = page.tab.inner_text("#trouble")
+    yield page
     context.close()
-    assert "at most 2289 × 1831 pixels fit, or choose ×3" in message  # 64 MiB for 16 a pixel
+    assert not page.errors
+
+
+def test_too_large_is_refused_with_what_fits(small: Page, tmp_path: Path) -> None:
+    Image.new("L", (700, 560)).save(tmp_path / "large.png")
+    small.set("scale", "4")
+    small.choose(tmp_path / "large.png")
+    small.tab.wait_for_selector("#trouble:not([hidden])")
+    message = small.tab.inner_text("#trouble")
+    assert "at most 647 × 518 pixels fit, or choose ×3" in message  # 5.4 MB for 16 a pixel
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_results_out_of_memory_are_saved_in_the_format_of_now(
+    format: str, small: Page, tmp_path: Path
+) -> None:
+    """Three results, of which two fit."""
+    names = ["a.png", "bb.png", "ccc.png"]
+    pictures = [make_picture(tmp_path / name, 500, 400) for name in names]
+    small.set("condition", "clean")
+    small.set("format", {"png": "jpeg", "jpeg": "png"}[format])
+    small.choose(*(tmp_path / name for name in names))
+    small.tab.wait_for_selector("#list li:nth-child(3):has-text('1000 × 800')")
+    small.set("format", format)
+    archive = zipfile.ZipFile(io.BytesIO(small.save("#zip")[1]))
+    upscaler = load("hybrid", scale=2)
+    for name, pixels in zip(archive.namelist(), pictures, strict=True):
+        saved = Image.open(io.BytesIO(archive.read(name)))
+        assert (saved.format, name[-3:]) == (format.upper(), "jpg" if format == "jpeg" else "png")
+        off = np.abs(np.asarray(saved, int) - upscaler.enlarge(pixels))
+        assert off.mean() <= (0 if format == "png" else 2)
+
+
+def test_what_is_looked_at_stays_sharp(small: Page, tmp_path: Path) -> None:
+    """While others need the memory; 2200 pixels are more than small views are drawn from."""
+    pixels = np.random.default_rng(7).integers(0, 256, (300, 1100, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    make_picture(tmp_path / "other.png", 1100, 300)
+    small.set("condition", "clean")
+    small.choose(tmp_path / "wide.png", tmp_path / "other.png")
+    small.tab.wait_for_selector("#list li:nth-child(2):has-text('2200 × 600')")
+    for place in (2, 1):
+        small.tab.click(f"#list li:nth-child({place}) .pick")
+    small.tab.click("#actual")
+    small.tab.fill("#slider", "0")
+    shown = small.tab.evaluate(MIDDLE)
+    expected = load("hybrid", scale=2).enlarge(pixels)[300, 1090:1110]
+    alpha = np.full((20, 1), 255)
+    np.testing.assert_array_equal(np.reshape(shown, (20, 4)), np.hstack([expected, alpha]))
 
 
 HOLD = """() => {
@@ -127,3 +184,60 @@ def test_read_once(reading: Page) -> None:
     assert reading.tab.evaluate("reads") == 1
     reading.tab.evaluate("release()")
     reading.wait()
+
+
+HOLD_WRITING = """() => {
+  const write = WritableStreamDefaultWriter.prototype.write;
+  const released = new Promise((resolve) => (window.release = resolve));
+  WritableStreamDefaultWriter.prototype.write = async function (part) {
+    await released;
+    return write.call(this, part);
+  };
+}"""
+
+
+def test_what_is_saved_is_what_there_was(page: Page, tmp_path: Path) -> None:
+    """When it was asked for: meanwhile, all is enlarged with other settings."""
+    names = ["a.png", "bb.png"]
+    for name in names:
+        make_picture(tmp_path / name)
+    page.choose(*(tmp_path / name for name in names))
+    page.tab.wait_for_selector("#together:not([hidden])")
+    page.tab.evaluate(HOLD_WRITING)
+    with page.tab.expect_download() as download:
+        page.tab.click("#zip")
+        page.set("scale", "4")
+        page.tab.wait_for_selector("#list li:nth-child(2):has-text('244 × 188')")
+        page.tab.evaluate("release()")
+    archive = zipfile.ZipFile(download.value.path())
+    assert archive.namelist() == ["a_x2.png", "bb_x2.png"]
+    for name in archive.namelist():
+        assert Image.open(io.BytesIO(archive.read(name))).size == (122, 94)
+
+
+FOLDER = "async () => window.showDirectoryPicker = () => navigator.storage.getDirectory()"
+CONTENTS = """async () => {
+  const names = [];
+  for await (const name of (await navigator.storage.getDirectory()).keys()) names.push(name);
+  return names;
+}"""
+
+
+def test_nothing_in_a_folder_is_overwritten(page: Page, tmp_path: Path) -> None:
+    """By pictures of one name either, the last two of which are written at the same time."""
+    for folder in "abcd":
+        (tmp_path / folder).mkdir()
+        make_picture(tmp_path / folder / "same.png")
+    page.tab.evaluate(FOLDER)
+    page.choose(tmp_path / "a" / "same.png", tmp_path / "b" / "same.png")
+    page.tab.wait_for_selector("#together:not([hidden])")
+    page.tab.click("#folder")
+    page.tab.wait_for_selector("#list li:nth-child(2):has-text('saved')")
+    page.tab.evaluate(HOLD_WRITING)
+    page.choose(tmp_path / "c" / "same.png", tmp_path / "d" / "same.png")
+    page.tab.wait_for_selector("#list li:nth-child(4):has-text('122 × 94')")
+    page.tab.evaluate("release()")
+    page.tab.wait_for_selector("#list li:nth-child(4):has-text('saved')")
+    page.tab.wait_for_selector("#list li:nth-child(3):has-text('saved')")
+    names = ["same_x2.png", *(f"same_x2 ({number}).png" for number in (2, 3, 4))]
+    assert sorted(page.tab.evaluate(CONTENTS)) == sorted(names)

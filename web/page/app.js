@@ -15,10 +15,13 @@ const ROOM = ((navigator.deviceMemory ?? 4) / 4) * GIB;
 
 const $ = (id) => document.getElementById(id);
 const crew = new Crew();
-const items = []; // { file, entry, picture, reading, result, blob, state, error, progress, seconds }
+const items = []; // { file, entry, picture, reading, choice, result, state, error, progress, left }
+// A result has, besides what the crew makes, { scale, seconds, overview, saved }; where it had to
+// leave the memory, `blob`, a PNG, is in place of its strips.
 let selected = null;
 let running = null;
 let folder = null;
+let saving = Promise.resolve(); // until what goes into folders is there
 
 const settings = () => Object.fromEntries(new FormData($("settings")));
 const viewer = new Viewer({
@@ -84,7 +87,7 @@ async function work() {
 async function enlarge(item) {
   const { network: wanted, scale, fast, condition } = settings();
   item.state = "running";
-  Object.assign(item, { error: "", progress: 0, result: null, blob: null, saved: false });
+  Object.assign(item, { error: "", progress: 0, result: null });
   refresh();
   try {
     const picture = await pictureOf(item);
@@ -119,11 +122,11 @@ async function pictureOf(item) {
 }
 
 function finish(item, result, scale, seconds) {
-  result.overview = overviewOf(result);
-  Object.assign(item, { result, scale, seconds, state: "done" });
+  Object.assign(result, { scale, seconds, overview: overviewOf(result) });
+  Object.assign(item, { result, state: "done" });
   say(`${item.file.name} enlarged to ${result.width} by ${result.height} pixels`);
   showIf(item);
-  if (folder) saveInto([item]).catch((error) => complain(error.message));
+  if (folder) saveInto(folder, [item]).catch((error) => complain(error.message));
 }
 
 function fail(item, error) {
@@ -149,16 +152,20 @@ function checkRoom(picture, scale) {
   );
 }
 
-// Earlier results become files, which browsers keep on the disk.
+// Earlier results become files, which browsers keep on the disk: PNGs, which any format can be
+// made of. The one that is looked at stays, whose pixels the viewer needs.
 async function makeRoom(item, scale) {
-  const kept = items.filter(({ result, picture }) => result?.strips && picture);
-  let used = kept.reduce((sum, { picture, scale }) => sum + bytesOf(picture, scale), 0);
+  const kept = items.filter(({ result }) => result?.strips);
+  const size = ({ picture, result }) => bytesOf(picture, result.scale);
+  let used = kept.reduce((sum, other) => sum + size(other), 0);
   for (const other of kept) {
     if (isStopped(item) || used + bytesOf(item.picture, scale) <= ROOM) return;
-    other.blob = await encode(other.result, settings().format);
-    other.result = { ...other.result, strips: null };
-    used -= bytesOf(other.picture, other.scale);
-    other.picture = other === selected ? other.picture : null;
+    if (other === selected) continue;
+    const blob = await encode(other.result, "png");
+    if (other === selected) continue; // by now
+    used -= size(other);
+    Object.assign(other.result, { blob, strips: null });
+    other.picture = null;
   }
 }
 
@@ -224,7 +231,7 @@ function refresh() {
   for (const item of items) showEntry(item, {}, item === selected);
   showFacts(selected);
   $("choice").textContent = choiceInWords(selected);
-  const reason = selected?.result?.strips && whyNot(selected.result, settings().format);
+  const reason = selected?.result && whyNot(selected.result, settings().format);
   $("note").textContent = reason ? `${reason}; it will be a PNG.` : "";
   $("note").hidden = !reason;
   showProgress(selected);
@@ -247,21 +254,24 @@ function showProgress(item) {
 
 // Pictures go out
 
-async function fileOf(item, format = settings().format) {
-  const { result } = item;
-  const blob = result.strips ? await encode(result, format) : item.blob;
-  return { name: resultName(item.file.name, item.scale, blob.type), blob };
+// What there is when it is asked for: items may be enlarged anew while it is written.
+const resultsOf = (done) => done.map(({ file, result }) => ({ original: file.name, result }));
+
+async function fileOf({ original, result }, format) {
+  const blob = await encode(result, format);
+  return { name: resultName(original, result.scale, blob.type), blob };
 }
 
 async function saveOne() {
-  const { name, blob } = await fileOf(selected);
+  const { name, blob } = await fileOf(...resultsOf([selected]), settings().format);
   download(blob, name);
   say(`${name} saved`);
 }
 
 async function filesOfAll(done) {
+  const { format } = settings();
   const files = [];
-  for (const item of done) files.push(await fileOf(item));
+  for (const one of resultsOf(done)) files.push(await fileOf(one, format));
   const names = distinct(files.map(({ name }) => name));
   return files.map(({ blob }, i) => ({ name: names[i], blob }));
 }
@@ -273,23 +283,33 @@ async function saveZip() {
 
 async function saveFolder() {
   folder = await showDirectoryPicker({ mode: "readwrite" });
-  await saveInto(items.filter(({ state, saved }) => state === "done" && !saved));
+  await saveInto(folder, items.filter(({ state, result }) => state === "done" && !result.saved));
 }
 
-async function saveInto(done) {
-  for (const item of done) {
-    const { name, blob } = await fileOf(item);
-    const handle = await folder.getFileHandle(await freeName(name), { create: true });
-    const writable = await handle.createWritable();
-    await writable.write(blob);
-    await writable.close();
-    item.saved = true;
-    say(`${name} saved`);
-  }
+// One after the other, so that each finds a name that is free.
+function saveInto(folder, done) {
+  const [{ format }, results] = [settings(), resultsOf(done)];
+  const write = async () => {
+    for (const one of results) if (!one.result.saved) await saveResult(folder, one, format);
+  };
+  const written = saving.then(write);
+  saving = written.catch(() => {});
+  return written;
+}
+
+async function saveResult(folder, one, format) {
+  const { name, blob } = await fileOf(one, format);
+  const handle = await folder.getFileHandle(await freeName(folder, name), { create: true });
+  const writable = await handle.createWritable();
+  await writable.write(blob);
+  await writable.close();
+  one.result.saved = true;
+  say(`${name} saved`);
+  refresh();
 }
 
 // Nothing that exists is overwritten.
-async function freeName(name) {
+async function freeName(folder, name) {
   const [stem, ending] = name.split(/(\.[^.]*$)/);
   for (let i = 1; ; i++) {
     const wanted = i === 1 ? name : `${stem} (${i})${ending}`;

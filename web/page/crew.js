@@ -56,7 +56,7 @@ export class Crew {
 
   /**
    * { width, height, channels, samples } to the same, with `strips` of rows in place of samples:
-   * each { top, rows, samples }. progress(done, all): input pixels. Rejects with Cancelled.
+   * each { top, rows, samples }, the latter of so many `bits`. progress(done, all): input pixels. Rejects with Cancelled.
    */
   async enlarge(picture, network, scale, { fast = false, progress = () => {} } = {}) {
     const files = prepare(network, scale, fast);
@@ -142,7 +142,8 @@ function newResult({ width, height, channels, samples, info }, scale, tiles) {
       samples: new samples.constructor(rows * width * scale * channels),
     };
   });
-  return { width: width * scale, height: height * scale, channels, strips, info };
+  const bits = samples.BYTES_PER_ELEMENT * 8;
+  return { width: width * scale, height: height * scale, channels, bits, strips, info };
 }
 
 function place({ strips, width, channels }, { samples, core }, scale) {

@@ -9,6 +9,8 @@ const megapixels = ({ width, height }) => {
   return `${millions.toFixed(millions < 1 ? 2 : 1)} MP`;
 };
 
+const inWords = ({ seconds }) => `${seconds.toFixed(seconds < 10 ? 2 : 0)} s`;
+
 /** Makes or brings up to date an item's line of the list; returns its element. */
 export function showEntry(item, { pick, remove } = {}, current = false) {
   const entry = item.entry ?? makeEntry(item, pick, remove);
@@ -39,7 +41,7 @@ function stateOf(item) {
     case "running": return `enlarging, ${Math.round((item.progress ?? 0) * 100)} %`;
     case "failed": return item.error;
     case "cancelled": return "cancelled";
-    default: return `${sizeOf(item.result)}${item.saved ? ", saved" : ""}`;
+    default: return `${sizeOf(item.result)}${item.result.saved ? ", saved" : ""}`;
   }
 }
 
@@ -66,5 +68,5 @@ export function showFacts(item) {
   if (!item?.picture) return;
   $("from").textContent = `${sizeOf(item.picture)}, ${megapixels(item.picture)}`;
   $("to").textContent = item.result ? `${sizeOf(item.result)}, ${megapixels(item.result)}` : "…";
-  $("time").textContent = item.result ? `${item.seconds.toFixed(item.seconds < 10 ? 2 : 0)} s` : "…";
+  $("time").textContent = item.result ? inWords(item.result) : "…";
 }

@@ -196,8 +196,8 @@ function withClearColor(samples, clear, { channels, bits }) {
   return { channels: wide, samples: result };
 }
 
-/** A Blob of { width, height, channels, strips, info }, strip by strip; progress(share). */
-export async function writePng(picture, progress = () => {}) {
+/** A Blob of { width, height, channels, strips, info }, strip by strip. */
+export async function writePng(picture) {
   const parts = [SIGNATURE, ...(await headChunks(picture))];
   const deflater = new CompressionStream("deflate");
   const compressed = (async () => {
@@ -208,13 +208,12 @@ export async function writePng(picture, progress = () => {}) {
   })();
   const writer = deflater.writable.getWriter();
   let above = null;
-  for (const { top, rows, samples } of picture.strips) {
+  for (const { rows, samples } of picture.strips) {
     const row = samples.length / rows;
     for (let y = 0; y < rows; y += ROWS) {
       const part = samples.subarray(y * row, Math.min(y + ROWS, rows) * row);
       await writer.write(filter(part, above, row, picture.channels));
       above = part.subarray(part.length - row);
-      progress((top + y) / picture.height);
       await new Promise((resolve) => setTimeout(resolve)); // so that the page stays alive
     }
   }

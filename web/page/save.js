@@ -3,7 +3,7 @@
 import { intoJpeg, intoWebp } from "./containers.js";
 import { exifFor, xmpFor } from "./exif.js";
 import { toRgba } from "./picture.js";
-import { writePng } from "./png.js";
+import { readPng, writePng } from "./png.js";
 
 export const ENDINGS = { png: "png", jpeg: "jpg", webp: "webp" };
 const QUALITY = 0.95;
@@ -11,9 +11,9 @@ const LONGEST = { jpeg: 16384, webp: 16383 }; // pixels a side, for browsers' en
 const MOST = 268e6; // pixels, for their canvas
 
 /** Why a picture cannot be saved in a format; empty if it can. */
-export function whyNot({ width, height, channels, strips }, format) {
+export function whyNot({ width, height, channels, bits }, format) {
   if (format === "png") return "";
-  if (strips[0].samples.BYTES_PER_ELEMENT === 2) return `${name(format)} cannot hold 16 bits`;
+  if (bits === 16) return `${name(format)} cannot hold 16 bits`;
   if (format === "jpeg" && channels % 2 === 0) return "JPEG cannot hold transparency";
   if (Math.max(width, height) > LONGEST[format] || width * height > MOST) {
     return `${name(format)} cannot hold ${width} × ${height} pixels`;
@@ -23,20 +23,29 @@ export function whyNot({ width, height, channels, strips }, format) {
 
 const name = (format) => ({ jpeg: "JPEG", webp: "WebP", png: "PNG" })[format];
 
-/** A Blob of { width, height, channels, strips, info }; what the format cannot hold is a PNG. */
-export async function encode(picture, format, progress) {
-  const { width, height } = picture;
-  const info = {
-    ...picture.info,
-    exif: exifFor(picture.info.exif, width, height),
-    xmp: xmpFor(picture.info.xmp, width, height),
+/**
+ * A Blob of { width, height, channels, bits, strips, info }; what the format cannot hold is a PNG.
+ * In place of its strips, a picture may have `blob`, the PNG that was made of it.
+ */
+export async function encode(picture, format) {
+  const toPng = format === "png" || whyNot(picture, format);
+  if (toPng && picture.blob) return picture.blob;
+  const { width, height, info } = picture;
+  const fitted = {
+    ...info, exif: exifFor(info.exif, width, height), xmp: xmpFor(info.xmp, width, height),
   };
-  if (format === "png" || whyNot(picture, format)) return writePng({ ...picture, info }, progress);
-  const blob = await encodeWithBrowser(picture, `image/${format}`);
-  if (blob.type !== `image/${format}`) return writePng({ ...picture, info }, progress);
+  const whole = { ...picture, strips: picture.strips ?? (await stripsOf(picture)), info: fitted };
+  if (toPng) return writePng(whole);
+  const blob = await encodeWithBrowser(whole, `image/${format}`);
+  if (blob.type !== `image/${format}`) return writePng(whole); // not every browser can
   const bytes = new Uint8Array(await blob.arrayBuffer());
-  const whole = format === "jpeg" ? intoJpeg(bytes, info) : intoWebp(bytes, info, width, height);
-  return new Blob([whole], { type: blob.type });
+  const made = format === "jpeg" ? intoJpeg(bytes, fitted) : intoWebp(bytes, fitted, width, height);
+  return new Blob([made], { type: blob.type });
+}
+
+async function stripsOf({ blob, height }) {
+  const { samples } = await readPng(new Uint8Array(await blob.arrayBuffer()));
+  return [{ top: 0, rows: height, samples }];
 }
 
 function encodeWithBrowser({ width, height, channels, strips }, type) {
