@@ -1,6 +1,7 @@
 """Files as the page reads and writes them: what stands around the pixels, and what it tells."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,99 @@ def test_profile_and_orientation_are_kept(format: str, page: Page, tmp_path: Pat
         assert [round(density) for density in saved.info["dpi"]] == [300, 300]
     off = np.abs(np.asarray(saved.convert("RGB"), int) - load("hybrid", scale=2).enlarge(pixels))
     assert off.mean() < (1 if format == "png" else 8)  # decoders of JPEG differ a little
+
+
+def make_exif(length: int) -> bytes:
+    """A TIFF of that many bytes, which describes a picture at length."""
+    exif = Image.Exif()
+    exif[0x010E] = "a picture"
+    exif[0x9286] = b""
+    rest = length - len(exif.tobytes().removeprefix(b"Exif\0\0"))
+    exif[0x9286] = b"x" * rest
+    made = exif.tobytes().removeprefix(b"Exif\0\0")
+    assert len(made) == length
+    return made
+
+
+@pytest.mark.parametrize(("length", "kept"), [(65526, True), (65528, False), (70_000, False)])
+def test_what_a_jpeg_has_no_room_for(length: int, kept: bool, page: Page, tmp_path: Path) -> None:
+    """A segment holds 65533 bytes, six of which say that it is EXIF."""
+    source = tmp_path / "told.png"
+    Image.new("RGB", (40, 30), "teal").save(source, exif=make_exif(length))
+    saved = Image.open(io.BytesIO(page.enlarge(source, 2, "jpeg")))
+    off = np.asarray(saved, int) - np.array([0, 128, 128])
+    assert saved.size == (80, 60) and np.abs(off).max() <= 2
+    assert saved.getexif().get(0x010E) == ("a picture" if kept else None)
+    note = "" if kept else "JPEG cannot hold so much EXIF, which is left out."
+    assert page.tab.text_content("#note") == note
+
+
+def test_a_density_that_a_jpeg_cannot_state(page: Page, tmp_path: Path) -> None:
+    """It states 65535 pixels per inch at most."""
+    stated = []
+    for name, options in (("none.png", {}), ("dense.png", {"dpi": (70_000, 70_000)})):
+        Image.new("L", (40, 30)).save(tmp_path / name, **options)
+        page.choose(tmp_path / name)
+        page.tab.click("#list li:last-child .pick")
+        page.set("format", "jpeg")
+        page.wait()
+        stated.append(Image.open(io.BytesIO(page.save()[1])).info.get("dpi"))
+    assert stated[0] == stated[1]
+
+
+def segments_of(jpeg: bytes) -> Iterator[bytes]:
+    """The image's start, segments one by one, and from the start of the scan on, the rest."""
+    yield jpeg[:2]
+    at = 2
+    while jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        yield jpeg[at:end]
+        at = end
+    yield jpeg[at:]
+
+
+def test_a_jpeg_with_fill_bytes_is_read(page: Page, tmp_path: Path) -> None:
+    """Any marker may be preceded by them: ITU-T T.81, B.1.1.2."""
+    pixels, profile = make_photo(tmp_path / "photo.jpg")
+    content = (tmp_path / "photo.jpg").read_bytes()
+    (tmp_path / "filled.jpg").write_bytes(b"\xff\xff\xff".join(segments_of(content)))
+    saved = Image.open(io.BytesIO(page.enlarge(tmp_path / "filled.jpg")))
+    assert saved.info["icc_profile"] == profile
+    off = np.abs(np.asarray(saved, int) - load("hybrid", scale=2).enlarge(pixels))
+    assert off.mean() < 1
+
+
+PREFIXES = """async (content) => {
+  const { readJpeg } = await import("./containers.js");
+  const bytes = new Uint8Array(content);
+  const messages = new Set();
+  for (let length = 2; length < bytes.length; length++) {
+    try {
+      readJpeg(bytes.slice(0, length));
+    } catch ({ message }) {
+      messages.add(message);
+    }
+  }
+  return [...messages];
+}"""
+
+
+def test_wherever_a_jpeg_ends_the_message_is_clear(page: Page, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "whole.jpg")
+    content = list((tmp_path / "whole.jpg").read_bytes())
+    assert page.tab.evaluate(PREFIXES, content) == ["the JPEG is damaged or not complete"]
+
+
+def test_a_jpeg_lacks_a_piece_of_its_profile(page: Page, tmp_path: Path) -> None:
+    """It is enlarged without one."""
+    Image.effect_noise((40, 30), 9).convert("RGB").save(
+        tmp_path / "photo.jpg", icc_profile=np.random.default_rng(0).bytes(150_000)
+    )
+    parts = list(segments_of((tmp_path / "photo.jpg").read_bytes()))
+    first = next(i for i, part in enumerate(parts) if b"ICC_PROFILE\0\1" in part)
+    (tmp_path / "photo.jpg").write_bytes(b"".join(parts[:first] + parts[first + 1 :]))
+    saved = Image.open(io.BytesIO(page.enlarge(tmp_path / "photo.jpg")))
+    assert saved.size == (80, 60) and "icc_profile" not in saved.info
 
 
 def make_kind(kind: str, path: Path) -> Path:

@@ -5,7 +5,7 @@ import { Crew, prepare } from "./crew.js";
 import { engineFile, isQuick } from "./engine.js";
 import { showEntry, showFacts } from "./entries.js";
 import { readPicture } from "./picture.js";
-import { download, distinct, encode, resultName, whyNot } from "./save.js";
+import { download, distinct, encode, remarkOn, resultName } from "./save.js";
 import { Viewer, overviewOf } from "./viewer.js";
 import { zip } from "./zip.js";
 
@@ -231,9 +231,9 @@ function refresh() {
   for (const item of items) showEntry(item, {}, item === selected);
   showFacts(selected);
   $("choice").textContent = choiceInWords(selected);
-  const reason = selected?.result && whyNot(selected.result, settings().format);
-  $("note").textContent = reason ? `${reason}; it will be a PNG.` : "";
-  $("note").hidden = !reason;
+  const remark = selected?.result ? remarkOn(selected.result, settings().format) : "";
+  $("note").textContent = remark;
+  $("note").hidden = !remark;
   showProgress(selected);
 }
 

@@ -6,7 +6,12 @@ import { ascii, join, toAscii, uint16, uint32, view } from "./bytes.js";
 const EXIF = "Exif\0\0", XMP = "http://ns.adobe.com/xap/1.0/\0", ICC = "ICC_PROFILE\0";
 // Sum of the Independent JPEG Group's table for luma, quality 50, in ITU-T T.81, annex K.
 const STANDARD_SUM = 3688;
-const LONGEST = 65533 - ICC.length - 2; // bytes of a profile in one segment
+const SEGMENT = 65533; // bytes in a segment of JPEG
+const LIMITS = { exif: SEGMENT - EXIF.length, xmp: SEGMENT - XMP.length };
+const PIECE = SEGMENT - ICC.length - 2; // bytes of a profile in one segment
+/** Bytes of the longest profile that a JPEG holds. */
+export const LONGEST_PROFILE = 255 * PIECE;
+const DENSEST = 65535; // pixels per inch that a JPEG can state
 const [ALPHA_BIT, EXIF_BIT, XMP_BIT, ICC_BIT] = [0x10, 0x08, 0x04, 0x20];
 
 export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8;
@@ -18,15 +23,19 @@ export function readJpeg(bytes) {
   const found = { info: {}, bare: [bytes.subarray(0, 2)] };
   const profile = [];
   let at = 2;
-  while (at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) {
+  for (;;) {
+    while (bytes[at] === 0xff && bytes[at + 1] === 0xff) at++; // fill bytes: T.81, B.1.1.2
+    if (at + 4 > bytes.length || bytes[at] !== 0xff || bytes[at + 1] === 0xda) break;
     const marker = bytes[at + 1], end = at + 2 + numbers.getUint16(at + 2);
+    if (end > bytes.length) break;
     const content = bytes.subarray(at + 4, end);
     if (!readSegment(marker, content, found, profile)) found.bare.push(bytes.subarray(at, end));
     at = end;
   }
   if (!found.width) throw new Error("the JPEG is damaged or not complete");
   found.bare.push(bytes.subarray(at));
-  if (profile.length && found.channels < 4) found.info.icc = join(...profile);
+  const whole = profile.length && !profile.includes(undefined);
+  if (whole && found.channels < 4) found.info.icc = join(...profile);
   return found;
 }
 
@@ -39,7 +48,8 @@ function readSegment(marker, content, found, profile) {
   else {
     if (marker === 0xe0 && starts("JFIF\0")) found.info.dpi = density(content);
     if (marker === 0xdb) found.loss = lossOf(content) ?? found.loss;
-    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+    if (isFrame && content.length >= 6) {
       found.height = view(content).getUint16(1);
       found.width = view(content).getUint16(3);
       found.channels = content[5];
@@ -56,6 +66,7 @@ function lossOf(content) {
     const bytes = content[at] >> 4 ? 2 : 1;
     if ((content[at] & 15) === 0) {
       const table = view(content.slice(at + 1, at + 1 + 64 * bytes));
+      if (table.byteLength < 64 * bytes) break;
       const entry = (i) => (bytes === 2 ? table.getUint16(2 * i) : table.getUint8(i));
       return { kind: "JPEG", quality: qualityOf(Array.from({ length: 64 }, (_, i) => entry(i))) };
     }
@@ -71,6 +82,7 @@ function qualityOf(table) {
 }
 
 function density(content) {
+  if (content.length < 12) return undefined;
   const unit = { 1: 1, 2: 2.54 }[content[7]];
   const [x, y] = [view(content).getUint16(8), view(content).getUint16(10)];
   return unit && x && y ? [x * unit, y * unit] : undefined;
@@ -85,8 +97,14 @@ export function lossOfOther(bytes) {
   return jxl ? { kind: "JXL" } : undefined;
 }
 
-/** The bytes of an encoded JPEG with info in it, and no other. */
-export function intoJpeg(bytes, { exif, xmp, icc, dpi }) {
+/** What of info is longer than a JPEG can hold: "exif", "xmp". */
+export const tooLong = (info) => Object.keys(LIMITS).filter((key) => info[key]?.length > LIMITS[key]);
+
+/** The bytes of an encoded JPEG with info in it, as far as it has room for that, and no other. */
+export function intoJpeg(bytes, info) {
+  const { icc } = info, long = tooLong(info);
+  const [exif, xmp] = ["exif", "xmp"].map((key) => !long.includes(key) && info[key]);
+  const dpi = info.dpi?.map(Math.round);
   const [begin, ...rest] = readJpeg(bytes).bare;
   const segment = (marker, ...parts) => {
     const length = parts.reduce((sum, part) => sum + part.length, 2);
@@ -94,16 +112,16 @@ export function intoJpeg(bytes, { exif, xmp, icc, dpi }) {
   };
   const parts = [begin];
   const jfif = rest[0]?.[1] === 0xe0 ? rest.shift().slice() : null;
-  if (jfif && dpi) {
+  if (jfif && dpi?.every((value) => value >= 1 && value <= DENSEST)) {
     jfif[11] = 1;
-    dpi.forEach((value, i) => view(jfif).setUint16(12 + 2 * i, Math.round(value)));
+    dpi.forEach((value, i) => view(jfif).setUint16(12 + 2 * i, value));
   }
   if (jfif) parts.push(jfif);
   if (exif) parts.push(segment(0xe1, toAscii(EXIF), exif));
-  if (xmp && xmp.length < 65000) parts.push(segment(0xe1, toAscii(XMP), xmp));
-  const count = icc ? Math.ceil(icc.length / LONGEST) : 0;
+  if (xmp) parts.push(segment(0xe1, toAscii(XMP), xmp));
+  const count = icc ? Math.ceil(icc.length / PIECE) : 0;
   for (let i = 0; i < count; i++) {
-    const piece = icc.subarray(i * LONGEST, (i + 1) * LONGEST);
+    const piece = icc.subarray(i * PIECE, (i + 1) * PIECE);
     parts.push(segment(0xe2, toAscii(ICC), Uint8Array.of(i + 1, count), piece));
   }
   return join(...parts, ...rest);

@@ -56,7 +56,8 @@ export class Crew {
 
   /**
    * { width, height, channels, samples } to the same, with `strips` of rows in place of samples:
-   * each { top, rows, samples }, the latter of so many `bits`. progress(done, all): input pixels. Rejects with Cancelled.
+   * each { top, rows, samples }, and with the `bits` of a sample. progress(done, all): input
+   * pixels. Rejects with Cancelled.
    */
   async enlarge(picture, network, scale, { fast = false, progress = () => {} } = {}) {
     const files = prepare(network, scale, fast);

@@ -1,6 +1,6 @@
 // Enlarged pictures to files.
 
-import { intoJpeg, intoWebp } from "./containers.js";
+import { intoJpeg, intoWebp, LONGEST_PROFILE, tooLong } from "./containers.js";
 import { exifFor, xmpFor } from "./exif.js";
 import { toRgba } from "./picture.js";
 import { readPng, writePng } from "./png.js";
@@ -10,11 +10,20 @@ const QUALITY = 0.95;
 const LONGEST = { jpeg: 16384, webp: 16383 }; // pixels a side, for browsers' encoders
 const MOST = 268e6; // pixels, for their canvas
 
-/** Why a picture cannot be saved in a format; empty if it can. */
-export function whyNot({ width, height, channels, bits }, format) {
+/** What is to be said about a picture in a format; empty if it is kept whole. */
+export function remarkOn(picture, format) {
+  const reason = whyNot(picture, format);
+  if (reason) return `${reason}; it will be a PNG.`;
+  const long = format === "jpeg" ? tooLong(infoFor(picture)) : [];
+  return long.map((key) => `JPEG cannot hold so much ${key.toUpperCase()}, which is left out.`).join(" ");
+}
+
+// Why it cannot be saved in a format; empty if it can.
+function whyNot({ width, height, channels, bits, info }, format) {
   if (format === "png") return "";
   if (bits === 16) return `${name(format)} cannot hold 16 bits`;
   if (format === "jpeg" && channels % 2 === 0) return "JPEG cannot hold transparency";
+  if (format === "jpeg" && info.icc?.length > LONGEST_PROFILE) return "JPEG cannot hold its profile";
   if (Math.max(width, height) > LONGEST[format] || width * height > MOST) {
     return `${name(format)} cannot hold ${width} × ${height} pixels`;
   }
@@ -30,18 +39,19 @@ const name = (format) => ({ jpeg: "JPEG", webp: "WebP", png: "PNG" })[format];
 export async function encode(picture, format) {
   const toPng = format === "png" || whyNot(picture, format);
   if (toPng && picture.blob) return picture.blob;
-  const { width, height, info } = picture;
-  const fitted = {
-    ...info, exif: exifFor(info.exif, width, height), xmp: xmpFor(info.xmp, width, height),
-  };
-  const whole = { ...picture, strips: picture.strips ?? (await stripsOf(picture)), info: fitted };
+  const { width, height } = picture, info = infoFor(picture);
+  const whole = { ...picture, strips: picture.strips ?? (await stripsOf(picture)), info };
   if (toPng) return writePng(whole);
   const blob = await encodeWithBrowser(whole, `image/${format}`);
   if (blob.type !== `image/${format}`) return writePng(whole); // not every browser can
   const bytes = new Uint8Array(await blob.arrayBuffer());
-  const made = format === "jpeg" ? intoJpeg(bytes, fitted) : intoWebp(bytes, fitted, width, height);
+  const made = format === "jpeg" ? intoJpeg(bytes, info) : intoWebp(bytes, info, width, height);
   return new Blob([made], { type: blob.type });
 }
+
+const infoFor = ({ width, height, info }) => ({
+  ...info, exif: exifFor(info.exif, width, height), xmp: xmpFor(info.xmp, width, height),
+});
 
 async function stripsOf({ blob, height }) {
   const { samples } = await readPng(new Uint8Array(await blob.arrayBuffer()));
