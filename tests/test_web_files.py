@@ -16,24 +16,25 @@ from bnnup.upscale.choice import choose_model
 
 pytestmark = NEEDED
 
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
-def make_photo(path: Path) -> tuple[np.ndarray, bytes]:
-    """A JPEG that lies on its side, with a profile; its pixels upright, and the profile."""
+
+def make_photo(path: Path) -> np.ndarray:
+    """A JPEG that lies on its side, with a profile; its pixels upright."""
     coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), np.uint8)
     image = Image.fromarray(coarse).resize((64, 40), Image.Resampling.BICUBIC)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0112], exif[0x010E], exif[0x9286] = 6, "a picture", "x"
-    image.save(path, quality=95, exif=exif, icc_profile=profile, dpi=(300, 300))
-    return read_picture(path).pixels, profile
+    image.save(path, quality=95, exif=exif, icc_profile=PROFILE, dpi=(300, 300))
+    return read_picture(path).pixels
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 def test_profile_and_orientation_are_kept(format: str, page: Page, tmp_path: Path) -> None:
-    pixels, profile = make_photo(tmp_path / "photo.jpg")
+    pixels = make_photo(tmp_path / "photo.jpg")
     saved = Image.open(io.BytesIO(page.enlarge(tmp_path / "photo.jpg", 2, format)))
     assert saved.size == (80, 128)
-    assert saved.info["icc_profile"] == profile
+    assert saved.info["icc_profile"] == PROFILE
     assert saved.getexif().get(0x0112, 1) == 1
     assert saved.getexif()[0x010E] == "a picture"
     if format != "webp":
@@ -93,11 +94,11 @@ def segments_of(jpeg: bytes) -> Iterator[bytes]:
 
 def test_a_jpeg_with_fill_bytes_is_read(page: Page, tmp_path: Path) -> None:
     """Any marker may be preceded by them: ITU-T T.81, B.1.1.2."""
-    pixels, profile = make_photo(tmp_path / "photo.jpg")
+    pixels = make_photo(tmp_path / "photo.jpg")
     content = (tmp_path / "photo.jpg").read_bytes()
     (tmp_path / "filled.jpg").write_bytes(b"\xff\xff\xff".join(segments_of(content)))
     saved = Image.open(io.BytesIO(page.enlarge(tmp_path / "filled.jpg")))
-    assert saved.info["icc_profile"] == profile
+    assert saved.info["icc_profile"] == PROFILE
     off = np.abs(np.asarray(saved, int) - load("hybrid", scale=2).enlarge(pixels))
     assert off.mean() < 1
 
@@ -168,6 +169,31 @@ def test_network_is_chosen_as_on_the_command_line(kind: str, page: Page, tmp_pat
     told = page.tab.inner_text("#choice")
     assert told.startswith(f"{expected.reason}: ")
     assert told.endswith(f" by {expected.model}")
+
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "EXIF": {"exif": make_exif(100)},
+    "XMP": {"xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"},
+    "profile": {"icc_profile": PROFILE},
+    "frames": {"save_all": True, "append_images": [Image.new("RGB", (90, 70))]},
+}
+
+
+@pytest.mark.parametrize("lossless", [True, False], ids=["lossless", "lossy"])
+@pytest.mark.parametrize("beside", BESIDE)
+def test_webp_tells_its_loss_whatever_else_is_in_it(
+    beside: str, lossless: bool, page: Page, tmp_path: Path
+) -> None:
+    source = tmp_path / "picture.webp"
+    with Image.open(make_kind("PNG", tmp_path / "picture")) as image:
+        image.save(source, lossless=lossless, **BESIDE[beside])
+    page.choose(source)
+    page.wait()
+    assert page.tab.inner_text("#choice") == (
+        "lossless and clean: enlarged by hybrid"
+        if lossless
+        else "lossy WebP: restored and enlarged by edsr-small-real"
+    )
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -12,6 +12,7 @@ const PIECE = SEGMENT - ICC.length - 2; // bytes of a profile in one segment
 /** Bytes of the longest profile that a JPEG holds. */
 export const LONGEST_PROFILE = 255 * PIECE;
 const DENSEST = 65535; // pixels per inch that a JPEG can state
+const FRAME_HEAD = 16; // bytes before the chunks of a WebP's frame
 const [ALPHA_BIT, EXIF_BIT, XMP_BIT, ICC_BIT] = [0x10, 0x08, 0x04, 0x20];
 
 export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8;
@@ -142,16 +143,25 @@ export function readWebp(bytes) {
       kept.push(head);
     } else kept.push(whole);
   }
-  const loss = ascii(bytes, 12, 4) === "VP8L" ? undefined : { kind: "lossy WebP" };
+  const loss = isLossless(bytes) ? undefined : { kind: "lossy WebP" };
   return { bare: [riff(kept)], info, animated, loss };
+}
+
+// Whether the pixels, of the first frame if there are several, are stored without loss.
+function isLossless(bytes, begin) {
+  for (const { kind, content } of riffChunks(bytes, begin)) {
+    if (kind === "ANMF") return isLossless(content, FRAME_HEAD);
+    if (["VP8 ", "VP8L"].includes(kind)) return kind === "VP8L";
+  }
+  return false;
 }
 
 function withoutPrefix(content) {
   return ascii(content, 0, 6) === EXIF ? content.slice(6) : content.slice();
 }
 
-function* riffChunks(bytes) {
-  for (let at = 12; at + 8 <= bytes.length; ) {
+function* riffChunks(bytes, begin = 12) {
+  for (let at = begin; at + 8 <= bytes.length; ) {
     const length = view(bytes).getUint32(at + 4, true);
     const end = at + 8 + length + (length & 1);
     yield {
