@@ -1,6 +1,7 @@
 """The page in a real browser: the same pixels as the command line's, and nothing sent anywhere."""
 
 import gzip
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -33,13 +34,18 @@ def pixels_of(content: bytes, path: Path) -> np.ndarray:
     return read_picture(path).pixels
 
 
-def write_chunks(path: Path, header: bytes, rows: bytes, *others: tuple[bytes, bytes]) -> Path:
-    chunks = [(b"IHDR", header), *others, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    content = b"\x89PNG\r\n\x1a\n"
+def write_chunks(
+    path: Path, header: bytes, rows: bytes, *others: tuple[bytes, bytes], length: int = 1 << 31
+) -> Path:
+    """A PNG whose data is in pieces of a length."""
+    data = zlib.compress(rows)
+    pieces = [(b"IDAT", data[at : at + length]) for at in range(0, len(data), length)]
+    chunks = [(b"IHDR", header), *others, *pieces, (b"IEND", b"")]
+    content = [b"\x89PNG\r\n\x1a\n"]
     for kind, data in chunks:
         checksum = struct.pack(">I", zlib.crc32(kind + data))
-        content += struct.pack(">I", len(data)) + kind + data + checksum
-    path.write_bytes(content)
+        content += [struct.pack(">I", len(data)), kind, data, checksum]
+    path.write_bytes(b"".join(content))
     return path
 
 
@@ -192,6 +198,29 @@ def test_a_broken_file_gets_a_clear_message(length: int, page: Page, tmp_path: P
     assert page.tab.inner_text("#trouble").startswith("broken.png: the ")
     page.tab.click("#list li:nth-child(2) .pick")
     page.wait()
+
+
+def test_a_png_in_very_many_pieces(page: Page, upscaler: Upscaler, tmp_path: Path) -> None:
+    """More than a function takes arguments."""
+    pixels = np.random.default_rng(6).integers(0, 256, (500, 400), np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", 400, 500, 8, 0, 0, 0, 0)
+    source = write_chunks(tmp_path / "pieces.png", head, rows, length=1)
+    enlarged = pixels_of(page.enlarge(source), tmp_path / "saved.png")
+    np.testing.assert_array_equal(enlarged, upscaler.enlarge(pixels))
+
+
+@pytest.mark.parametrize("kind", [b"pHYs", b"tRNS", b"iCCP", b"iTXt", b"eXIf"])
+def test_a_png_with_a_chunk_that_is_cut_short(
+    kind: bytes, page: Page, upscaler: Upscaler, tmp_path: Path
+) -> None:
+    """It tells nothing; the pixels are none the worse."""
+    pixels = np.arange(600, dtype=np.uint8).reshape(20, 30)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", 30, 20, 8, 0, 0, 0, 0)
+    source = write_chunks(tmp_path / "short.png", head, rows, (kind, b"\0"))
+    with Image.open(io.BytesIO(page.enlarge(source))) as saved:
+        np.testing.assert_array_equal(saved, upscaler.enlarge(pixels))
 
 
 def test_no_picture_at_all(page: Page, tmp_path: Path) -> None:

@@ -38,10 +38,11 @@ export function crc32(bytes, before = 0) {
   return ~crc >>> 0;
 }
 
-async function through(stream, bytes) {
-  const response = new Response(new Blob([bytes]).stream().pipeThrough(stream));
+async function through(stream, parts) {
+  const response = new Response(new Blob(parts).stream().pipeThrough(stream));
   return new Uint8Array(await response.arrayBuffer());
 }
 
-export const deflate = (bytes) => through(new CompressionStream("deflate"), bytes);
-export const inflate = (bytes) => through(new DecompressionStream("deflate"), bytes);
+/** Bytes of zlib, made of an array of parts of what they hold, or back. */
+export const deflate = (parts) => through(new CompressionStream("deflate"), parts);
+export const inflate = (parts) => through(new DecompressionStream("deflate"), parts);

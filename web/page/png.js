@@ -30,7 +30,7 @@ export async function readPng(bytes) {
   if (!head || !data.length) throw new Error("the PNG is not complete");
   let raw;
   try {
-    raw = await inflate(join(...data));
+    raw = await inflate(data);
   } catch {
     throw new Error("the PNG is damaged or not complete");
   }
@@ -65,8 +65,9 @@ async function readChunk(kind, content, found) {
     case "tRNS": found.clear = content; break;
     case "acTL": found.animated = true; break;
     case "eXIf": info.exif = content; break;
-    case "iCCP": info.icc = await inflate(content.subarray(content.indexOf(0) + 2)).catch(() => undefined); break;
+    case "iCCP": info.icc = await profileOf(content); break;
     case "pHYs": {
+      if (content.length < 9) break;
       const [x, y] = [view(content).getUint32(0), view(content).getUint32(4)];
       if (content[8] === 1) info.dpi = [x * METRES_PER_INCH, y * METRES_PER_INCH];
       break;
@@ -79,6 +80,8 @@ async function readChunk(kind, content, found) {
       }
   }
 }
+
+const profileOf = (content) => inflate([content.subarray(content.indexOf(0) + 2)]).catch(() => undefined);
 
 function readHead(content) {
   const numbers = view(content);
@@ -178,7 +181,7 @@ function isGrey(palette) {
 function withClearColor(samples, clear, { channels, bits }) {
   const white = bits === 16 ? 65535 : 255;
   const factor = bits < 8 ? 255 / ((1 << bits) - 1) : 1;
-  if (!clear || channels % 2 === 0) {
+  if (!clear || clear.length < 2 * channels || channels % 2 === 0) {
     return { channels, samples: factor === 1 ? samples : samples.map((x) => x * factor) };
   }
   const color = Array.from({ length: channels }, (_, c) => view(clear).getUint16(2 * c));
@@ -258,7 +261,7 @@ async function headChunks({ width, height, channels, strips, info }) {
     uint32(width), uint32(height), Uint8Array.of(bits, COLOR_TYPES[channels], 0, 0, 0),
   );
   const chunks = [...chunk("IHDR", head)];
-  if (info.icc) chunks.push(...chunk("iCCP", join(toAscii("ICC Profile\0\0"), await deflate(info.icc))));
+  if (info.icc) chunks.push(...chunk("iCCP", join(toAscii("ICC Profile\0\0"), await deflate([info.icc]))));
   if (info.dpi) {
     const [x, y] = info.dpi.map((density) => uint32(Math.round(density / METRES_PER_INCH)));
     chunks.push(...chunk("pHYs", join(x, y, Uint8Array.of(1))));
