@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from web_page import NEEDED, OTHERS, Page
+from web_page import NEEDED, OTHERS, Page, Quiet, serve
 
 from bnnup import load
 from bnnup.model.file import load_model
@@ -249,6 +250,37 @@ def test_offline(browser: Any, address: str, tmp_path: Path, upscaler: Upscaler)
     enlarged = pixels_of(page.enlarge(source), tmp_path / "saved.png")
     context.close()
     np.testing.assert_array_equal(enlarged, upscaler.enlarge(read_picture(source).pixels))
+
+
+class Remembered(Quiet):
+    """As many hosts do, it tells browsers to ask again in an hour only."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "max-age=3600")
+        super().end_headers()
+
+
+NEWLY_KEPT = """async () => {
+  await (await navigator.serviceWorker.ready).update();
+  const file = (await caches.has("new")) && (await (await caches.open("new")).match("zip.js"));
+  return file ? file.text() : "";
+}"""
+
+
+def test_a_new_version_is_kept_as_it_is(browser: Any, site: Path, tmp_path: Path) -> None:
+    """Not what the browser remembers of the old one."""
+    folder = tmp_path / "host"
+    shutil.copytree(site, folder)
+    context = browser.new_context()
+    with serve(folder, Remembered) as address:
+        page = Page(context, address)
+        (folder / "zip.js").write_text("// new")
+        worker = (folder / "service-worker.js").read_text()
+        (folder / "service-worker.js").write_text(worker.replace("`bnnup-${version}`", '"new"'))
+        while not (kept := page.tab.evaluate(NEWLY_KEPT)):
+            page.tab.wait_for_timeout(50)
+        context.close()
+    assert kept == "// new"
 
 
 @pytest.mark.parametrize("width", [320, 400, 760, 1200])

@@ -3,11 +3,13 @@
 
 const { version, files } = /* FILES */ null;
 const NAME = `bnnup-${version}`;
+// As the host has it now: what the browser remembers may be of an earlier version.
+const fresh = (file) => new Request(file, { cache: "reload" });
 
 self.addEventListener("install", (event) => {
   const keep = async () => {
     const cache = await caches.open(NAME);
-    await cache.addAll(["./", ...files]);
+    await cache.addAll(["./", ...files].map(fresh));
     await self.skipWaiting();
   };
   event.waitUntil(keep());
@@ -24,7 +26,11 @@ self.addEventListener("activate", (event) => {
 
 // The page names the engine that suits its browser.
 self.addEventListener("message", (event) => {
-  event.waitUntil(caches.open(NAME).then((cache) => cache.add(event.data.keep)));
+  const keep = async () => {
+    const cache = await caches.open(NAME);
+    if (!(await cache.match(event.data.keep))) await cache.add(fresh(event.data.keep));
+  };
+  event.waitUntil(keep());
 });
 
 self.addEventListener("fetch", (event) => {
