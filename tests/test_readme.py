@@ -54,10 +54,10 @@ def test_a_command(command: str, desk: Path) -> None:
         pytest.importorskip("av", reason="PyAV is not installed")
         if FFMPEG is None:
             pytest.skip("ffmpeg is not installed")
-        film = "-f lavfi -i testsrc2=size=64x48:rate=8:duration=0.5 -pix_fmt yuv420p"
-        film += " -f lavfi -i sine=d=0.5"
+        sound, film = "sine=d=0.5", "testsrc2=size=64x48:rate=8:duration=0.5"
+        made = f"-f lavfi -i {sound} -f lavfi -i {film} -pix_fmt yuv420p"
         for name in "clip.mp4", "in.mkv":
-            subprocess.run(f"{FFMPEG} -v error {film} {name}".split(), check=True)
+            subprocess.run(f"{FFMPEG} -v error {made} {name}".split(), check=True)
     if command.startswith("bnnup compare"):
         Image.open("photo.jpg").resize((256, 192)).save("photo_x4.jpg")
     shell = ["bash", "-euo", "pipefail", "-c", command]
