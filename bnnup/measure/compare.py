@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bnnup.errors import MediaError
 from bnnup.measure import metrics
 from bnnup.pictures.formats import Encoding
-from bnnup.pictures.picture import Picture
+from bnnup.pictures.picture import Picture, to_8_bits
 from bnnup.pictures.read import read_picture
 from bnnup.pictures.write import encode
 from bnnup.pixels.resample import resample
@@ -189,9 +189,7 @@ def _data_url(pixels: NDArray[np.uint8]) -> str:
 
 def _to_rgb(picture: Picture) -> NDArray[np.uint8]:
     """Any picture as (H, W, 3) uint8; what is transparent, on grey."""
-    pixels = picture.pixels
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    pixels = to_8_bits(picture.pixels)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     planes = pixels.reshape(*pixels.shape[:2], channels)
     colors = planes[..., : 1 if channels < 3 else 3]

@@ -101,6 +101,13 @@ def stretched(samples: NDArray[Any], most: int) -> NDArray[Any]:
     return result
 
 
+def to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """uint8 as it is, uint16 rounded to 8 bits, of any shape."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undoes an EXIF orientation: 1 is upright, from 5 on rows and columns change places."""
     if orientation >= 5:

@@ -59,19 +59,18 @@ def move(file: Path, path: Path, token: str) -> None:
     """
     if not paths.is_local(path):
         paths.upload(str(file), path, token)
-        file.unlink()
     elif _is_special(path):
         with file.open("rb") as source:
             _pour(source, path)
-        file.unlink()
     elif os.path.islink(path):  # it may lead to another file system
         with writing(path, token) as target, file.open("rb") as source:
             shutil.copyfileobj(source, target)
-        file.unlink()
     else:
         _keep_mode(file, path)
         _sync(file)
         _replace(file, path)
+        return
+    file.unlink()
 
 
 def _sync(file: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bnnup.errors import MediaError, TrainingError, reason
 from bnnup.measure.originals import ORIGINALS, originals_in
+from bnnup.pictures.picture import to_8_bits
 from bnnup.pictures.read import read_picture
 from bnnup.train.degrade import Pixels
 
@@ -85,9 +86,7 @@ def read_pixels(path: Path) -> Pixels:
 def _read_deep(path: Path) -> Pixels:
     """Of grey with more than 8 bits, all of which Pillow would turn white that is above 255."""
     with _explaining(path):
-        pixels = read_picture(path).pixels
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = to_8_bits(read_picture(path).pixels)
     grey = pixels.reshape(*pixels.shape[:2], -1)[..., :1]
     return np.repeat(grey, 3, axis=2)
 

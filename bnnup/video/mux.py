@@ -29,8 +29,8 @@ from bnnup.video.segments import Chunk, Segment, WorkFolder, join
 
 GLOBAL_HEADER, NO_FILE = 0x40, 0x1  # libav's AVFMT_GLOBALHEADER and AVFMT_NOFILE
 PREROLL = Fraction(1, 20)  # seconds of hidden sound that decoders need before the first heard
-# What MP4 keeps as data streams and its writer makes anew, of chapters and of timecode.
 STEADY = ("video", "audio")  # streams that always go on, as others need not
+# What MP4 keeps as data streams and its writer makes anew, of chapters and of timecode.
 REMADE = ("text", "tmcd")
 # What an earlier encoder or container said of its own work.
 STALE = ("encoder", "duration", "bps", "number_of_", "_statistics", "alpha_mode")

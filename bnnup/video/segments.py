@@ -105,10 +105,7 @@ class SegmentWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         with self._scratch:
-            with self._file:
-                if kind is None:
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
+            self._file.close()
             if kind is None:
                 files.move(self._temporary, self._path, self._token)
             else:
